@@ -1,0 +1,122 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace maru {
+namespace {
+
+Error system_error(std::string_view what, const std::filesystem::path& path) {
+  const int code = errno;
+  std::string message = fmt::format("cannot {} '{}': {}", what, path.string(), std::strerror(code));
+  return {code == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo, std::move(message), {}};
+}
+
+// Closes a descriptor when its scope ends.
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+Result<void> write_all(int fd, std::string_view content, const std::filesystem::path& path) {
+  while (!content.empty()) {
+    const ssize_t n = ::write(fd, content.data(), content.size());
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return system_error("write", path);
+    }
+    content.remove_prefix(static_cast<size_t>(n));
+  }
+  if (::fsync(fd) != 0) return system_error("sync", path);
+  return {};
+}
+
+}  // namespace
+
+Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) return system_error("open", path);
+  struct stat info{};
+  if (::fstat(file.fd, &info) != 0) return system_error("read", path);
+  if (!S_ISREG(info.st_mode)) {
+    return Error::io(fmt::format("'{}' is not a regular file", path.string()));
+  }
+  const auto n_bytes = static_cast<size_t>(info.st_size);
+  if (n_bytes == 0) return MappedFile({});
+  void* data = ::mmap(nullptr, n_bytes, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (data == MAP_FAILED) return system_error("map", path);
+  return MappedFile({static_cast<const std::byte*>(data), n_bytes});
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+void MappedFile::drop(size_t offset, size_t n_bytes) const {
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = (offset + page - 1) / page * page;
+  const size_t end = std::min(offset + n_bytes, bytes_.size()) / page * page;
+  if (begin >= end) return;
+  ::madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
+}
+
+Result<std::string> read_file(const std::filesystem::path& path, size_t n_bytes_max) {
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) return system_error("open", path);
+  std::string content;
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t n = ::read(file.fd, buffer, sizeof buffer);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return system_error("read", path);
+    }
+    if (n == 0) return content;
+    if (content.size() + static_cast<size_t>(n) > n_bytes_max) {
+      return Error::exhausted(
+          fmt::format("'{}' is larger than the limit of {} bytes", path.string(), n_bytes_max));
+    }
+    content.append(buffer, static_cast<size_t>(n));
+  }
+}
+
+Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content) {
+  const std::filesystem::path temporary = path.string() + fmt::format(".tmp.{}", ::getpid());
+  {
+    const Descriptor file{
+        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+    if (file.fd < 0) return system_error("create", temporary);
+    if (auto written = write_all(file.fd, content, temporary); !written.ok()) {
+      ::unlink(temporary.c_str());
+      return written;
+    }
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    Error error = system_error("rename", temporary);
+    ::unlink(temporary.c_str());
+    return error;
+  }
+  // The rename itself lives in the folder: sync that too.
+  const Descriptor folder{::open(path.parent_path().empty() ? "." : path.parent_path().c_str(),
+                                 O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (folder.fd >= 0 && ::fsync(folder.fd) != 0) return system_error("sync", path);
+  return {};
+}
+
+}  // namespace maru

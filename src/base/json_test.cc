@@ -1,0 +1,31 @@
+#include "base/json.h"
+
+#include <gtest/gtest.h>
+
+namespace maru {
+namespace {
+
+TEST(ParseJson, AcceptsUpToTheDepthLimitAndRefusesOneMore) {
+  const std::string deep = std::string(kJsonDepthMax, '[') + std::string(kJsonDepthMax, ']');
+  EXPECT_TRUE(parse_json(deep).ok());
+  EXPECT_EQ(parse_json("[" + deep + "]").error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(ParseJson, BracketsInsideStringsDoNotCount) {
+  EXPECT_TRUE(parse_json("\"" + std::string(1000, '[') + "\\\"[\"").ok());
+}
+
+TEST(ParseJson, SaysWhereTheErrorIs) {
+  const auto result = parse_json("{\"a\": tru}");
+  ASSERT_FALSE(result.ok());
+  EXPECT_NE(result.error().message.find("byte"), std::string::npos);
+}
+
+TEST(ParseJson, RefusesInvalidUtf8) { EXPECT_FALSE(parse_json("\"\xff\"").ok()); }
+
+TEST(DumpJson, KeepsKeyOrderAndReplacesBadBytes) {
+  EXPECT_EQ(dump_json(Json{{"b", 1}, {"a", "\xff"}}), "{\"b\":1,\"a\":\"\xef\xbf\xbd\"}");
+}
+
+}  // namespace
+}  // namespace maru

@@ -1,0 +1,62 @@
+// base/thread_pool.h - the threads that share one job: parallel_for with a barrier at its end.
+//
+// The caller is worker 0; a pool of n threads starts n - 1. Between jobs the workers spin for a
+// short while (a decode step hands out many jobs a millisecond), then sleep: an idle pool uses no
+// CPU. Which worker runs which chunk never changes a result: chunks are disjoint by contract.
+// Threads: run() and parallel_for() are called by one thread at a time (the engine thread).
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/function_ref.h"
+
+namespace maru {
+
+class ThreadPool {
+ public:
+  // Requires: n_threads >= 1.
+  explicit ThreadPool(size_t n_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  size_t n_threads() const { return workers_.size() + 1; }
+
+  // Calls body(chunk, worker) for each chunk in [0, n_chunks), each exactly once, worker in
+  // [0, n_threads()); returns when all are done. Chunks are claimed as workers become free.
+  // Requires: body does not call back into this pool.
+  void parallel_for(size_t n_chunks, FunctionRef<void(size_t chunk, size_t worker)> body);
+
+  // How many times parallel_for ended with a barrier since the pool began: the cost model that
+  // tests count instead of timing.
+  uint64_t n_barriers() const { return n_barriers_; }
+
+ private:
+  struct Job {
+    FunctionRef<void(size_t, size_t)> body;
+    size_t n_chunks;
+  };
+
+  void worker_main(size_t worker);
+  void work_on(const Job& job, size_t worker);
+  bool wait_for_job(uint64_t seen);
+
+  // One cache line each: workers poll the first while others write the second and third.
+  alignas(64) std::atomic<uint64_t> epoch_{0};  // one more per job
+  alignas(64) std::atomic<size_t> next_chunk_{0};
+  alignas(64) std::atomic<size_t> n_busy_{0};  // workers that have not finished the current job
+  const Job* job_ = nullptr;
+  uint64_t n_barriers_ = 0;
+  std::atomic<bool> stopping_{false};
+  std::atomic<size_t> n_sleeping_{0};
+  std::mutex sleep_mutex_;
+  std::condition_variable wake_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace maru

@@ -1,0 +1,104 @@
+// kernels/kernel_table.h - one table of arithmetic functions per instruction set, on raw pointers.
+//
+// app picks a table once (MARU_ISA forces one) and passes it down; tests pass each in turn. Kernels
+// allocate nothing, start no threads and report no errors: the caller has checked every shape.
+//
+// The rule of all of them (docs/formats/numerics.md): the result for one token never depends on how
+// many other tokens are in the call, on the row range, or on who else works on the rest.
+// Threads: any, on disjoint outputs.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "tensor/dtype.h"
+
+namespace maru::kernels {
+
+// A weight matrix repacked for the kernels ("R16"): 16 output rows interleaved make one group.
+// Rows are padded to 16 with zeros. Shapes: the matrix is [n_rows, n_cols], y = W x.
+struct PackedMatrix {
+  tensor::DType dtype;              // of the file; packing is exact and never requantizes
+  size_t n_rows = 0;                // outputs
+  size_t n_cols = 0;                // inputs; a multiple of the dtype's block
+  size_t group_bytes = 0;           // bytes of 16 rows
+  const std::byte* data = nullptr;  // 64-byte aligned, ceil(n_rows / 16) groups
+
+  size_t n_groups() const { return (n_rows + 15) / 16; }
+};
+
+// How a matrix wants its inputs.
+enum class Activation : uint8_t {
+  kF32,   // plain floats: for F32, F16 and BF16 weights
+  kInt8,  // quantized per block: for quantized weights; a row may carry a second, residual plane
+};
+
+struct PackedShape {
+  size_t group_bytes;
+  Activation activation;
+};
+
+// Shape of the packed form, or group_bytes 0 where this dtype has no kernel (n_cols not a multiple
+// of its block, or the type runs by rows in float32).
+PackedShape packed_shape(tensor::DType dtype, size_t n_cols);
+
+// Repacks groups [group_begin, group_end) of a row-major GGUF tensor. Threads: disjoint ranges.
+// Shapes: rows is the whole tensor, n_rows rows of consecutive blocks; out is where the packed
+// matrix begins.
+void pack_groups(const PackedMatrix& shape, const std::byte* rows, size_t group_begin,
+                 size_t group_end, std::byte* out);
+
+// Bytes of one quantized (or copied) activation row of n_cols values, a multiple of 64.
+size_t activation_row_bytes(Activation activation, size_t n_cols);
+
+struct KernelTable {
+  std::string_view isa;  // "scalar", "avx2", "avx512"
+
+  // x [n] -> out, one row of activation_row_bytes(activation, n). kInt8 decides by the row's own
+  // values whether a second int8 plane over the residual is needed.
+  void (*quantize_row)(Activation activation, const float* x, size_t n, std::byte* out);
+
+  // y[t * y_stride + r] = dot(W[r], x[t]) for r in groups [group_begin, group_end), t in [0,
+  // n_tokens). Shapes: acts is n_tokens rows, act_stride bytes apart; y [n_tokens, y_stride], rows
+  // beyond n_rows are not written.
+  void (*matmul)(const PackedMatrix& w, size_t group_begin, size_t group_end, const std::byte* acts,
+                 size_t act_stride, size_t n_tokens, float* y, size_t y_stride);
+
+  // y = x / sqrt(mean(x^2) + eps) * w. Shapes: x, w, y [n]; y may be x.
+  void (*rms_norm)(const float* x, const float* w, float* y, size_t n, float eps);
+
+  // y += x. Shapes: x, y [n].
+  void (*add)(const float* x, float* y, size_t n);
+
+  // y = silu(gate) * up; gelu_mul: the tanh form. Shapes: all [n]; y may be gate or up.
+  void (*silu_mul)(const float* gate, const float* up, float* y, size_t n);
+  void (*gelu_mul)(const float* gate, const float* up, float* y, size_t n);
+
+  // Rotates the first n_rot values of one head in place. interleaved: pairs (2i, 2i+1), else (i, i
+  // + n_rot/2). Shapes: x [d_head]; cos_sin [n_rot] holds cos and sin of pair i at 2i and 2i+1.
+  void (*rope)(float* x, size_t n_rot, const float* cos_sin, bool interleaved);
+
+  // Attention over one block of up to 64 cached tokens for the n_q query heads that share a KV
+  // head. Makes one partial result, merged by the caller in position order: running maximum, sum of
+  // weights and weighted values. Layout of a KV block: kernels/kv_block.h. Shapes: q [n_q, d_head]
+  // float32, already scaled; out [n_q, d_head]; max, sum [n_q]; keys [first, last) of the block are
+  // visible, first < last <= 64. softcap: 0 = none, else scores become softcap * tanh(score /
+  // softcap).
+  void (*attention_block)(const float* q, size_t n_q, size_t d_head, const uint16_t* k_block,
+                          const uint16_t* v_block, size_t first, size_t last, float softcap,
+                          float* out, float* max, float* sum);
+};
+
+// All tables that this machine can run, scalar first.
+std::span<const KernelTable* const> available_kernels();
+// The best one, or the one named; nullptr where it is unknown or this machine cannot run it.
+const KernelTable* find_kernels(std::string_view isa);
+
+// Work done since the start, counted per call: a guard against lost speed that is no timer.
+struct KernelCounters {
+  uint64_t n_matmul_calls;
+  uint64_t n_weight_bytes_read;
+};
+
+}  // namespace maru::kernels

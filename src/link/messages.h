@@ -1,0 +1,147 @@
+// link/messages.h - what gateway and engine say to each other, as C++ types.
+//
+// The bytes on the socket are in docs/formats/engine-protocol.md; link/wire.h converts both ways.
+// serve/ and app/ build requests and read events; nothing here knows HTTP or a wire API of a
+// vendor. Threads: plain values.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "engine/sampling.h"
+
+namespace maru::link {
+
+using TokenId = int32_t;
+
+struct LoadRequest {
+  std::string path;         // of a GGUF file
+  size_t n_threads = 0;     // 0 = one per core
+  size_t n_ctx = 0;         // longest sequence admitted; 0 = the model's own, bounded by memory
+  std::string isa;          // empty = the best
+  bool vocab_only = false;  // tokenizer and template, no weights
+};
+
+// What an engine says of itself once loaded.
+struct ModelCard {
+  std::string architecture;
+  std::string name;
+  std::string isa;
+  size_t n_ctx = 0;  // longest sequence that this engine admits
+  size_t n_ctx_train = 0;
+  size_t n_vocab = 0;
+  uint64_t n_params = 0;
+  uint64_t weight_bytes = 0;
+  bool has_chat_template = false;
+  double load_seconds = 0;
+};
+
+// A conversation in the shape of the Chat Completions API: an array of {"role", "content", ...}.
+struct ChatPrompt {
+  Json messages = Json::array();
+  Json tools = nullptr;
+  Json template_kwargs = Json::object();
+  bool add_generation_prompt = true;
+};
+struct TextPrompt {
+  std::string text;            // may end in the middle of anything
+  bool parse_special = false;  // true only where the caller explicitly asked for control tokens
+  bool add_special = true;     // BOS as the model wants
+};
+struct TokensPrompt {
+  std::vector<TokenId> ids;
+};
+using Prompt = std::variant<ChatPrompt, TextPrompt, TokensPrompt>;
+
+struct GenerateRequest {
+  Prompt prompt;
+  engine::SamplingParams sampling;
+  std::vector<std::string> stop;     // at most kStopMax, each 1 to kStopBytesMax bytes
+  std::optional<size_t> max_tokens;  // absent: up to the end of the context
+  bool ignore_eos = false;
+  bool echo_prompt_ids = false;  // Started carries the prompt's ids
+};
+inline constexpr size_t kStopMax = 16;
+inline constexpr size_t kStopBytesMax = 256;
+
+struct Candidate {
+  TokenId id = 0;
+  float logprob = 0;
+  std::string bytes;  // of the token; may be a part of a UTF-8 character
+};
+
+struct TokenLogprob {
+  Candidate chosen;
+  std::vector<Candidate> top;  // likeliest first
+};
+
+struct Usage {
+  size_t n_prompt = 0;
+  size_t n_cached = 0;  // of the prompt, taken from the prefix cache
+  size_t n_generated = 0;
+  double queue_seconds = 0;
+  double prompt_seconds = 0;    // evaluating the prompt
+  double generate_seconds = 0;  // first token to last
+};
+
+enum class FinishReason { kStop, kLength, kCancelled };
+
+// Events of one request, in this order: Started, Delta*, then exactly one of Done and Failed.
+struct Started {
+  size_t n_prompt = 0;
+  std::vector<TokenId> prompt_ids;  // where echo_prompt_ids
+};
+struct Delta {
+  std::string
+      text;  // well-formed UTF-8; may be empty while a character or a stop string is undecided
+  std::vector<TokenId> ids;
+  std::vector<TokenLogprob> logprobs;  // one per id where asked for
+};
+struct Done {
+  FinishReason reason = FinishReason::kStop;
+  std::string stop;  // the stop string that ended it, or empty
+  Usage usage;
+};
+struct Failed {
+  Error error;
+};
+using GenerateEvent = std::variant<Started, Delta, Done, Failed>;
+
+struct ScoreRequest {
+  std::vector<TokenId> ids;
+  size_t last = 1;  // how many final positions report their likeliest tokens; 0 = every position
+  size_t top = 0;   // how many tokens each
+};
+struct ScoreResult {
+  std::optional<double> nll;  // mean; null for one id
+  std::vector<double> nlls;
+  std::vector<std::vector<std::pair<TokenId, float>>> top;
+};
+
+struct TokenizeRequest {
+  std::string text;
+  bool parse_special = false;
+  bool add_special = false;
+};
+
+struct RenderRequest {
+  ChatPrompt prompt;
+  std::optional<int64_t> now_unix_seconds;  // absent: the engine's clock
+  Json tokens = nullptr;                    // overrides the model's own special tokens
+};
+
+struct EngineStats {
+  size_t n_running = 0;
+  size_t n_waiting = 0;
+  size_t n_kv_blocks = 0;
+  size_t n_kv_blocks_free = 0;
+  uint64_t n_tokens_prompt = 0;  // evaluated since the start
+  uint64_t n_tokens_generated = 0;
+};
+
+}  // namespace maru::link

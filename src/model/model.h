@@ -1,0 +1,87 @@
+// model/model.h - a loaded language model: weights in the kernels' layout and one forward pass over
+// a batch.
+//
+// One file per family in model/ describes what its layer does; the rest is shared. Called by
+// engine/ on the engine thread; the parallel parts run on the ThreadPool that load() was given. It
+// must not know: requests, users, sampling, text.
+//
+// Batch invariance: the logits of a row depend on its own tokens and positions only, bit for bit,
+// however they were chunked, whatever else is in the batch, and for any number of threads.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "kernels/kernel_table.h"
+
+namespace maru::gguf {
+class File;
+}
+
+namespace maru::model {
+
+using TokenId = int32_t;
+using BlockId = uint32_t;
+
+inline constexpr size_t kBlockTokens = 64;  // KV is kept in blocks of this many positions
+
+// What the layers above need to know of a model. The family's own numbers stay in its file.
+struct ModelInfo {
+  std::string architecture;  // general.architecture
+  std::string name;          // general.name, or empty
+  size_t n_layer = 0;
+  size_t d_model = 0;
+  size_t n_vocab = 0;
+  size_t n_ctx_train = 0;  // longest sequence the model was made for
+  uint64_t n_params = 0;
+  uint64_t weight_bytes = 0;     // as packed in memory
+  uint64_t bytes_per_token = 0;  // weights read for one decoded token
+  size_t kv_block_bytes = 0;     // memory of one block, all layers
+};
+
+// One sequence's part of a batch: consecutive tokens from `position` on.
+struct Slice {
+  std::span<const TokenId> tokens;
+  size_t position = 0;  // of tokens[0]
+  std::span<const BlockId>
+      blocks;           // blocks[i] holds positions [64 i, 64 i + 64); covers the slice's end
+  size_t n_logits = 0;  // logits are wanted for the last n_logits tokens of the slice
+};
+
+// The memory behind BlockIds. Contents of a block are defined once its positions were forwarded.
+class KvStore {
+ public:
+  virtual ~KvStore() = default;
+  virtual size_t n_blocks() const = 0;
+  // Copies the first n_tokens positions of a block (copy-on-write of a shared last block).
+  virtual void copy_block(BlockId from, BlockId to, size_t n_tokens) = 0;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelInfo& info() const = 0;
+  // Errors: kResourceExhausted where the memory cannot be had.
+  virtual Result<std::unique_ptr<KvStore>> make_kv_store(size_t n_blocks) const = 0;
+  // Shapes: logits [sum of n_logits, n_vocab], slices in order.
+  // Requires: token ids in range; positions contiguous per sequence and below n_blocks * 64; kv
+  // made by this model. Two slices of one batch never share a writable block.
+  virtual void forward(std::span<const Slice> batch, KvStore& kv, std::span<float> logits) = 0;
+};
+
+struct LoadOptions {
+  ThreadPool* pool = nullptr;                     // required; outlives the model
+  const kernels::KernelTable* kernels = nullptr;  // required
+};
+
+// Reads config and weights, repacking in parallel.
+// Errors: kUnsupported names an unknown architecture or tensor type; kCorrupt names a missing
+// tensor or a wrong shape (expected and found); kResourceExhausted.
+Result<std::unique_ptr<Model>> load_model(const gguf::File& file, const LoadOptions& options);
+
+}  // namespace maru::model
