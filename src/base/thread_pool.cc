@@ -5,8 +5,8 @@
 namespace maru {
 namespace {
 
-// Polls before a worker sleeps. One pause is 40 to 140 cycles, so this is 20 to 70 us: longer than the
-// gap between two jobs of one decode step, far shorter than a person notices.
+// Polls before a worker sleeps. One pause is 40 to 140 cycles, so this is 20 to 70 us: longer than
+// the gap between two jobs of one decode step, far shorter than a person notices.
 constexpr int kSpins = 1'000;
 
 void pause_briefly() {

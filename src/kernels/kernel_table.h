@@ -52,19 +52,22 @@ void pack_groups(const PackedMatrix& shape, const std::byte* rows, size_t group_
 // Bytes of one quantized (or copied) activation row of n_cols values, a multiple of 64.
 size_t activation_row_bytes(Activation activation, size_t n_cols);
 
-struct KernelTable {
-  std::string_view isa;  // "scalar", "avx2", "avx512"
-
+// Matrix products. Implemented in kernels/matmul_<isa>.cc; all tables give the same bytes: a row's
+// sum runs over its blocks in order, in the row's own lane, with fused multiply-adds.
+struct MatmulTable {
   // x [n] -> out, one row of activation_row_bytes(activation, n). kInt8 decides by the row's own
   // values whether a second int8 plane over the residual is needed.
   void (*quantize_row)(Activation activation, const float* x, size_t n, std::byte* out);
 
-  // y[t * y_stride + r] = dot(W[r], x[t]) for r in groups [group_begin, group_end), t in [0,
-  // n_tokens). Shapes: acts is n_tokens rows, act_stride bytes apart; y [n_tokens, y_stride], rows
-  // beyond n_rows are not written.
+  // y[t * y_stride + r] = dot(W[r], x[t]) for r in groups [group_begin, group_end), t < n_tokens.
+  // Shapes: acts is n_tokens rows, act_stride bytes apart; y [n_tokens, y_stride], rows beyond
+  // n_rows are not written.
   void (*matmul)(const PackedMatrix& w, size_t group_begin, size_t group_end, const std::byte* acts,
                  size_t act_stride, size_t n_tokens, float* y, size_t y_stride);
+};
 
+// Everything else of a layer. Implemented in kernels/ops_<isa>.cc.
+struct OpsTable {
   // y = x / sqrt(mean(x^2) + eps) * w. Shapes: x, w, y [n]; y may be x.
   void (*rms_norm)(const float* x, const float* w, float* y, size_t n, float eps);
 
@@ -75,30 +78,30 @@ struct KernelTable {
   void (*silu_mul)(const float* gate, const float* up, float* y, size_t n);
   void (*gelu_mul)(const float* gate, const float* up, float* y, size_t n);
 
-  // Rotates the first n_rot values of one head in place. interleaved: pairs (2i, 2i+1), else (i, i
-  // + n_rot/2). Shapes: x [d_head]; cos_sin [n_rot] holds cos and sin of pair i at 2i and 2i+1.
+  // Rotates the first n_rot values of one head in place. interleaved: pairs (2i, 2i+1), else
+  // (i, i + n_rot/2). Shapes: x [d_head]; cos_sin [n_rot] holds cos and sin of pair i at 2i, 2i+1.
   void (*rope)(float* x, size_t n_rot, const float* cos_sin, bool interleaved);
 
   // Attention over one block of up to 64 cached tokens for the n_q query heads that share a KV
   // head. Makes one partial result, merged by the caller in position order: running maximum, sum of
-  // weights and weighted values. Layout of a KV block: kernels/kv_block.h. Shapes: q [n_q, d_head]
-  // float32, already scaled; out [n_q, d_head]; max, sum [n_q]; keys [first, last) of the block are
-  // visible, first < last <= 64. softcap: 0 = none, else scores become softcap * tanh(score /
-  // softcap).
+  // weights and weighted values. Layout of a KV block: kernels/kv_block.h.
+  // Shapes: q [n_q, d_head] float32, already scaled; out [n_q, d_head]; max, sum [n_q];
+  // keys [first, last) of the block are visible, first < last <= 64.
+  // softcap: 0 = none, else scores become softcap * tanh(score / softcap).
   void (*attention_block)(const float* q, size_t n_q, size_t d_head, const uint16_t* k_block,
                           const uint16_t* v_block, size_t first, size_t last, float softcap,
                           float* out, float* max, float* sum);
+};
+
+struct KernelTable {
+  std::string_view isa;  // "scalar", "avx2", "avx512"
+  MatmulTable matmul;
+  OpsTable ops;
 };
 
 // All tables that this machine can run, scalar first.
 std::span<const KernelTable* const> available_kernels();
 // The best one, or the one named; nullptr where it is unknown or this machine cannot run it.
 const KernelTable* find_kernels(std::string_view isa);
-
-// Work done since the start, counted per call: a guard against lost speed that is no timer.
-struct KernelCounters {
-  uint64_t n_matmul_calls;
-  uint64_t n_weight_bytes_read;
-};
 
 }  // namespace maru::kernels

@@ -20,11 +20,12 @@ namespace maru::link {
 using TokenId = int32_t;
 
 struct LoadRequest {
-  std::string path;         // of a GGUF file
-  size_t n_threads = 0;     // 0 = one per core
-  size_t n_ctx = 0;         // longest sequence admitted; 0 = the model's own, bounded by memory
-  std::string isa;          // empty = the best
-  bool vocab_only = false;  // tokenizer and template, no weights
+  std::string path;           // of a GGUF file
+  size_t n_threads = 0;       // 0 = one per core
+  size_t n_ctx = 0;           // longest sequence admitted; 0 = the model's own, bounded by memory
+  std::string isa;            // empty = the best
+  bool vocab_only = false;    // tokenizer and template, no weights
+  std::string template_path;  // render only: a Jinja file instead of a model (path is then empty)
 };
 
 // What an engine says of itself once loaded.
