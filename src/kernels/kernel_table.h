@@ -12,6 +12,7 @@
 #include <span>
 #include <string_view>
 
+#include "kernels/kv_block.h"
 #include "tensor/dtype.h"
 
 namespace maru::kernels {
@@ -66,31 +67,48 @@ struct MatmulTable {
                  size_t act_stride, size_t n_tokens, float* y, size_t y_stride);
 };
 
-// Everything else of a layer. Implemented in kernels/ops_<isa>.cc.
+// Which keys of a KV block one query may see: [first, last), empty where first == last.
+struct KeyRange {
+  uint8_t first = 0;
+  uint8_t last = 0;
+};
+
+// Everything else of a layer. Implemented in kernels/ops_<isa>.cc from one body
+// (kernels/ops.inl.h): all tables give the same bytes.
 struct OpsTable {
   // y = x / sqrt(mean(x^2) + eps) * w. Shapes: x, w, y [n]; y may be x.
   void (*rms_norm)(const float* x, const float* w, float* y, size_t n, float eps);
 
-  // y += x. Shapes: x, y [n].
-  void (*add)(const float* x, float* y, size_t n);
+  // y = (x - mean) / sqrt(variance + eps) * w + b. Shapes: x, w, y [n]; b [n] or null.
+  void (*layer_norm)(const float* x, const float* w, const float* b, float* y, size_t n, float eps);
+
+  // y = fma(x, scale, y). Shapes: x, y [n].
+  void (*add_scaled)(const float* x, float scale, float* y, size_t n);
 
   // y = silu(gate) * up; gelu_mul: the tanh form. Shapes: all [n]; y may be gate or up.
   void (*silu_mul)(const float* gate, const float* up, float* y, size_t n);
   void (*gelu_mul)(const float* gate, const float* up, float* y, size_t n);
 
   // Rotates the first n_rot values of one head in place. interleaved: pairs (2i, 2i+1), else
-  // (i, i + n_rot/2). Shapes: x [d_head]; cos_sin [n_rot] holds cos and sin of pair i at 2i, 2i+1.
+  // (i, i + n_rot/2). Shapes: x [d_head]; cos_sin [n_rot]: n_rot/2 cosines, then n_rot/2 sines.
   void (*rope)(float* x, size_t n_rot, const float* cos_sin, bool interleaved);
 
-  // Attention over one block of up to 64 cached tokens for the n_q query heads that share a KV
-  // head. Makes one partial result, merged by the caller in position order: running maximum, sum of
-  // weights and weighted values. Layout of a KV block: kernels/kv_block.h.
-  // Shapes: q [n_q, d_head] float32, already scaled; out [n_q, d_head]; max, sum [n_q];
-  // keys [first, last) of the block are visible, first < last <= 64.
-  // softcap: 0 = none, else scores become softcap * tanh(score / softcap).
-  void (*attention_block)(const float* q, size_t n_q, size_t d_head, const uint16_t* k_block,
-                          const uint16_t* v_block, size_t first, size_t last, float softcap,
+  // Nearest f16, ties to even; what is beyond the largest finite value becomes that value.
+  void (*to_f16)(const float* x, uint16_t* y, size_t n);
+
+  // Attention of n_q queries over one block of cached tokens: one partial per query, that is its
+  // largest score, the sum of exp(score - max) and the values weighted by that. The sums run over
+  // the keys in order. Layout of a KV block: kernels/kv_block.h.
+  // Shapes: q [n_q, shape.d_k], already scaled; keys [n_q]; out [n_q, shape.v_stride()];
+  // max, sum [n_q]. softcap: 0 = none, else scores become softcap * tanh(score / softcap).
+  // An empty range gives max -inf, sum 0 and out 0.
+  void (*attention_block)(const float* q, const KeyRange* keys, size_t n_q, const KvShape& shape,
+                          const uint16_t* k_block, const uint16_t* v_block, float softcap,
                           float* out, float* max, float* sum);
+
+  // Folds a partial into the running result of the blocks before it. Shapes: as above.
+  void (*attention_merge)(const float* part_out, const float* part_max, const float* part_sum,
+                          size_t n_q, size_t v_stride, float* out, float* max, float* sum);
 };
 
 struct KernelTable {

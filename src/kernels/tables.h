@@ -1,0 +1,15 @@
+// kernels/tables.h - the halves of each KernelTable, one per instruction set. Only kernels/ and its
+// tests include this; everybody else asks available_kernels() or find_kernels().
+#pragma once
+#include "kernels/kernel_table.h"
+
+namespace maru::kernels {
+
+extern const MatmulTable kMatmulScalar;
+extern const OpsTable kOpsScalar;
+#if defined(__x86_64__)
+extern const MatmulTable kMatmulAvx2, kMatmulAvx512;
+extern const OpsTable kOpsAvx2, kOpsAvx512;
+#endif
+
+}  // namespace maru::kernels
