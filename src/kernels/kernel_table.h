@@ -119,7 +119,7 @@ struct KernelTable {
 
 // All tables that this machine can run, scalar first.
 std::span<const KernelTable* const> available_kernels();
-// The best one, or the one named; nullptr where it is unknown or this machine cannot run it.
+// The best one for "", or the one named; nullptr where it is unknown or this machine cannot run it.
 const KernelTable* find_kernels(std::string_view isa);
 
 }  // namespace maru::kernels
