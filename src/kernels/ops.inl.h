@@ -1,0 +1,297 @@
+// kernels/ops.inl.h - the bodies of OpsTable, written once over F32x16. Included once per
+// instruction set, inside its namespace and target region, after its F32x16 and kTileRows,
+// kTileVecs.
+//
+// Every table gives the same bytes: 16 lanes always, the same operations in the same order, fma
+// only where it is written. Tiles only group independent sums, so their sizes do not show in
+// results.
+
+constexpr float kRoundMagic = 0x1.8p23f;  // adding it rounds to an integer in the last bits
+
+// e^x for x in [-87, 88], 0 below, e^88 above. Accuracy: 2 ulp (kernels_test measures it).
+// Source: Cephes expf: x = n ln 2 + r, |r| <= ln 2 / 2, a polynomial of degree 7 in r.
+MARU_INLINE F32x16 exp(const F32x16& x0) {
+  const F32x16 lowest = F32x16::all(-87.0f);
+  const F32x16 x = min(max(x0, lowest), F32x16::all(88.0f));
+  const F32x16 t = fma(x, F32x16::all(1.44269504f), F32x16::all(kRoundMagic));
+  const F32x16 n = t - F32x16::all(kRoundMagic);
+  F32x16 r = fma(n, F32x16::all(-0.693359375f), x);
+  r = fma(n, F32x16::all(2.12194440e-4f), r);
+  F32x16 p = F32x16::all(1.9875691500e-4f);
+  p = fma(p, r, F32x16::all(1.3981999507e-3f));
+  p = fma(p, r, F32x16::all(8.3334519073e-3f));
+  p = fma(p, r, F32x16::all(4.1665795894e-2f));
+  p = fma(p, r, F32x16::all(1.6666665459e-1f));
+  p = fma(p, r, F32x16::all(5.0000001201e-1f));
+  p = fma(p, r * r, r) + F32x16::all(1.0f);
+  return where_at_least(x0, lowest, p * pow2(t));
+}
+
+MARU_INLINE F32x16 sigmoid(const F32x16& x) {
+  const F32x16 one = F32x16::all(1.0f);
+  return one / (one + exp(F32x16::all(0.0f) - x));
+}
+
+// 2 sigmoid(2x) - 1: absolute error below 2e-7, which is what a soft cap needs.
+MARU_INLINE F32x16 tanh(const F32x16& x) {
+  return fma(F32x16::all(2.0f), sigmoid(x + x), F32x16::all(-1.0f));
+}
+
+// Calls f(i, n_lanes) for each vector of [0, n); only the last may have fewer than 16 lanes.
+template <class F>
+MARU_INLINE void for_vectors(size_t n, F f) {
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) f(i, size_t{16});
+  if (i < n) f(i, n - i);
+}
+
+MARU_INLINE F32x16 load_n(const float* p, size_t n) {
+  return n == 16 ? F32x16::load(p) : F32x16::load_first(p, n);
+}
+
+MARU_INLINE void store_n(const F32x16& x, float* p, size_t n) {
+  if (n == 16) {
+    x.store(p);
+  } else {
+    x.store_first(p, n);
+  }
+}
+
+// Four running sums, vector i in sum i mod 4, added as (0 + 1) + (2 + 3).
+template <class F>
+MARU_INLINE float sum_of(size_t n, F value) {
+  F32x16 s[4] = {F32x16::all(0.0f), F32x16::all(0.0f), F32x16::all(0.0f), F32x16::all(0.0f)};
+  size_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+    for (size_t j = 0; j < 4; ++j) s[j] = value(i + 16 * j, size_t{16}, s[j]);
+  }
+  for (size_t j = 0; i < n; i += 16, ++j) {
+    s[j] = value(i, n - i < 16 ? n - i : size_t{16}, s[j]);
+  }
+  return ((s[0] + s[1]) + (s[2] + s[3])).sum();
+}
+
+void rms_norm(const float* x, const float* w, float* y, size_t n, float eps) {
+  const float squares = sum_of(n, [&](size_t i, size_t lanes, const F32x16& sum) {
+    const F32x16 v = load_n(x + i, lanes);
+    return fma(v, v, sum);
+  });
+  const F32x16 scale = F32x16::all(1.0f / std::sqrt(squares / static_cast<float>(n) + eps));
+  for_vectors(n, [&](size_t i, size_t lanes) {
+    store_n(load_n(x + i, lanes) * scale * load_n(w + i, lanes), y + i, lanes);
+  });
+}
+
+void layer_norm(const float* x, const float* w, const float* b, float* y, size_t n, float eps) {
+  const float sum =
+      sum_of(n, [&](size_t i, size_t lanes, const F32x16& s) { return s + load_n(x + i, lanes); });
+  const float mean = sum / static_cast<float>(n);
+  const F32x16 minus_mean = F32x16::all(-mean);
+  float squares = sum_of(n, [&](size_t i, size_t lanes, const F32x16& s) {
+    const F32x16 v = load_n(x + i, lanes) + minus_mean;
+    return fma(v, v, s);
+  });
+  if (n % 16 != 0) {  // the empty lanes of the last vector held 0 - mean
+    squares -= static_cast<float>(16 - n % 16) * mean * mean;
+  }
+  const F32x16 scale = F32x16::all(1.0f / std::sqrt(squares / static_cast<float>(n) + eps));
+  for_vectors(n, [&](size_t i, size_t lanes) {
+    const F32x16 v = (load_n(x + i, lanes) + minus_mean) * scale;
+    const F32x16 bias = b == nullptr ? F32x16::all(0.0f) : load_n(b + i, lanes);
+    store_n(fma(v, load_n(w + i, lanes), bias), y + i, lanes);
+  });
+}
+
+void add_scaled(const float* x, float scale, float* y, size_t n) {
+  const F32x16 s = F32x16::all(scale);
+  for_vectors(n, [&](size_t i, size_t lanes) {
+    store_n(fma(load_n(x + i, lanes), s, load_n(y + i, lanes)), y + i, lanes);
+  });
+}
+
+void silu_mul(const float* gate, const float* up, float* y, size_t n) {
+  for_vectors(n, [&](size_t i, size_t lanes) {
+    const F32x16 g = load_n(gate + i, lanes);
+    store_n(g * sigmoid(g) * load_n(up + i, lanes), y + i, lanes);
+  });
+}
+
+// gelu(x) = x/2 (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3).
+// Source: Hendrycks & Gimpel 2016 (arXiv:1606.08415), section 2.
+void gelu_mul(const float* gate, const float* up, float* y, size_t n) {
+  const F32x16 cubic = F32x16::all(0.044715f);
+  const F32x16 twice = F32x16::all(1.5957691216057308f);  // 2 sqrt(2/pi)
+  for_vectors(n, [&](size_t i, size_t lanes) {
+    const F32x16 g = load_n(gate + i, lanes);
+    const F32x16 u = twice * fma(cubic * g * g, g, g);
+    store_n(g * sigmoid(u) * load_n(up + i, lanes), y + i, lanes);
+  });
+}
+
+void rope(float* x, size_t n_rot, const float* cos_sin, bool interleaved) {
+  const size_t half = n_rot / 2;
+  const float* cosine = cos_sin;
+  const float* sine = cos_sin + half;
+  // Neighbours, or halves: the same arithmetic on other places.
+  const size_t step = interleaved ? 2 : 1;
+  const size_t apart = interleaved ? 1 : half;
+  for (size_t i = 0; i < half; ++i) {
+    float* first = x + i * step;
+    const float a = first[0];
+    const float b = first[apart];
+    first[0] = a * cosine[i] - b * sine[i];
+    first[apart] = b * cosine[i] + a * sine[i];
+  }
+}
+
+void to_f16(const float* x, uint16_t* y, size_t n) {
+  const F32x16 largest = F32x16::all(65504.0f);
+  const F32x16 smallest = F32x16::all(-65504.0f);
+  for_vectors(n, [&](size_t i, size_t lanes) {
+    const F32x16 v = min(max(load_n(x + i, lanes), smallest), largest);
+    if (lanes == 16) return v.store_f16(y + i);
+    uint16_t halves[16];
+    v.store_f16(halves);
+    for (size_t j = 0; j < lanes; ++j) y[i + j] = halves[j];
+  });
+}
+
+// scores[r][j] = dot(q[r], key j): one chain of fma over the dimensions in order.
+// Budget with AVX-512 and 6 rows, per dimension: 4 conversions, 6 broadcasts, 24 fma.
+template <size_t kRows>
+MARU_INLINE void block_scores(const float* q, size_t d_k, const uint16_t* k_block, float* scores) {
+  for (size_t key = 0; key < kKvTokens; key += 16 * kTileVecs) {
+    F32x16 sum[kRows][kTileVecs];
+    for (auto& row : sum) {
+      for (F32x16& s : row) s = F32x16::all(0.0f);
+    }
+    for (size_t d = 0; d < d_k; ++d) {
+      F32x16 k[kTileVecs];
+      for (size_t j = 0; j < kTileVecs; ++j) {
+        k[j] = F32x16::load_f16(k_block + d * kKvTokens + key + 16 * j);
+      }
+      for (size_t r = 0; r < kRows; ++r) {
+        const F32x16 value = F32x16::all(q[r * d_k + d]);
+        for (size_t j = 0; j < kTileVecs; ++j) sum[r][j] = fma(value, k[j], sum[r][j]);
+      }
+    }
+    for (size_t r = 0; r < kRows; ++r) {
+      for (size_t j = 0; j < kTileVecs; ++j) {
+        sum[r][j].store(scores + r * kKvTokens + key + 16 * j);
+      }
+    }
+  }
+}
+
+// Scores become weights in place: masked, capped, less their maximum, exponentiated.
+MARU_INLINE void block_weights(KeyRange keys, float softcap, float* scores, float* max_out,
+                               float* sum_out) {
+  F32x16 s[4];
+  if (softcap != 0.0f) {
+    for (size_t j = 0; j < 4; ++j) {
+      const F32x16 x = F32x16::load(scores + 16 * j) / F32x16::all(softcap);
+      (tanh(x) * F32x16::all(softcap)).store(scores + 16 * j);
+    }
+  }
+  constexpr float kMasked = -std::numeric_limits<float>::infinity();
+  for (size_t j = 0; j < keys.first; ++j) scores[j] = kMasked;
+  for (size_t j = keys.last; j < kKvTokens; ++j) scores[j] = kMasked;
+  for (size_t j = 0; j < 4; ++j) s[j] = F32x16::load(scores + 16 * j);
+  const float best = max(max(s[0], s[1]), max(s[2], s[3])).largest();
+  const F32x16 less = F32x16::all(best);
+  for (size_t j = 0; j < 4; ++j) {
+    s[j] = exp(s[j] - less);  // 0 where masked; all 0 where best is -inf (the difference is NaN)
+    s[j].store(scores + 16 * j);
+  }
+  *max_out = best;
+  *sum_out = ((s[0] + s[1]) + (s[2] + s[3])).sum();
+}
+
+// out[r] = sum over keys in [first, last), in order, of weights[r][key] * value of the key.
+template <size_t kRows, size_t kVecs>
+MARU_INLINE void weighted_values(const float* weights, size_t first, size_t last,
+                                 const uint16_t* v_block, size_t v_stride, float* out) {
+  F32x16 sum[kRows][kVecs];
+  for (auto& row : sum) {
+    for (F32x16& s : row) s = F32x16::all(0.0f);
+  }
+  for (size_t key = first; key < last; ++key) {
+    F32x16 v[kVecs];
+    for (size_t j = 0; j < kVecs; ++j) v[j] = F32x16::load_f16(v_block + key * v_stride + 16 * j);
+    for (size_t r = 0; r < kRows; ++r) {
+      const F32x16 weight = F32x16::all(weights[r * kKvTokens + key]);
+      for (size_t j = 0; j < kVecs; ++j) sum[r][j] = fma(weight, v[j], sum[r][j]);
+    }
+  }
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t j = 0; j < kVecs; ++j) sum[r][j].store(out + r * v_stride + 16 * j);
+  }
+}
+
+template <size_t kRows>
+void attention_rows(const float* q, const KeyRange* keys, const KvShape& shape,
+                    const uint16_t* k_block, const uint16_t* v_block, float softcap, float* out,
+                    float* max, float* sum) {
+  alignas(64) float scores[kRows * kKvTokens];
+  block_scores<kRows>(q, shape.d_k, k_block, scores);
+  size_t first = kKvTokens;
+  size_t last = 0;
+  for (size_t r = 0; r < kRows; ++r) {
+    block_weights(keys[r], softcap, scores + r * kKvTokens, max + r, sum + r);
+    if (keys[r].first >= keys[r].last) continue;
+    first = keys[r].first < first ? keys[r].first : first;
+    last = keys[r].last > last ? keys[r].last : last;
+  }
+  const size_t v_stride = shape.v_stride();
+  size_t d = 0;
+  for (; d + 16 * kTileVecs <= v_stride; d += 16 * kTileVecs) {
+    weighted_values<kRows, kTileVecs>(scores, first, last, v_block + d, v_stride, out + d);
+  }
+  for (; d < v_stride; d += 16) {
+    weighted_values<kRows, 1>(scores, first, last, v_block + d, v_stride, out + d);
+  }
+}
+
+template <size_t kRows>
+void attention_tiles(const float* q, const KeyRange* keys, size_t n_q, const KvShape& shape,
+                     const uint16_t* k_block, const uint16_t* v_block, float softcap, float* out,
+                     float* max, float* sum) {
+  size_t r = 0;
+  for (; r + kRows <= n_q; r += kRows) {
+    attention_rows<kRows>(q + r * shape.d_k, keys + r, shape, k_block, v_block, softcap,
+                          out + r * shape.v_stride(), max + r, sum + r);
+  }
+  if constexpr (kRows > 1) {
+    if (r < n_q) {
+      attention_tiles<kRows - 1>(q + r * shape.d_k, keys + r, n_q - r, shape, k_block, v_block,
+                                 softcap, out + r * shape.v_stride(), max + r, sum + r);
+    }
+  }
+}
+
+void attention_block(const float* q, const KeyRange* keys, size_t n_q, const KvShape& shape,
+                     const uint16_t* k_block, const uint16_t* v_block, float softcap, float* out,
+                     float* max, float* sum) {
+  attention_tiles<kTileRows>(q, keys, n_q, shape, k_block, v_block, softcap, out, max, sum);
+}
+
+void attention_merge(const float* part_out, const float* part_max, const float* part_sum,
+                     size_t n_q, size_t v_stride, float* out, float* max, float* sum) {
+  for (size_t r = 0; r < n_q; ++r) {
+    const float best = max[r] > part_max[r] ? max[r] : part_max[r];
+    const F32x16 old_scale = exp(F32x16::all(max[r] - best));
+    const F32x16 new_scale = exp(F32x16::all(part_max[r] - best));
+    float scales[2][16];
+    old_scale.store(scales[0]);
+    new_scale.store(scales[1]);
+    sum[r] = sum[r] * scales[0][0] + part_sum[r] * scales[1][0];
+    max[r] = best;
+    for (size_t d = 0; d < v_stride; d += 16) {
+      const F32x16 part = F32x16::load(part_out + r * v_stride + d) * new_scale;
+      fma(F32x16::load(out + r * v_stride + d), old_scale, part).store(out + r * v_stride + d);
+    }
+  }
+}
+
+constexpr OpsTable kTable = {rms_norm, layer_norm, add_scaled,      silu_mul,       gelu_mul,
+                             rope,     to_f16,     attention_block, attention_merge};
