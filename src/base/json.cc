@@ -34,9 +34,9 @@ size_t bracket_depth_max(std::string_view text) {
 
 }  // namespace
 
-Result<Json> parse_json(std::string_view text) {
-  if (bracket_depth_max(text) > kJsonDepthMax) {
-    return Error::invalid(fmt::format("JSON is nested deeper than {} levels", kJsonDepthMax));
+Result<Json> parse_json(std::string_view text, size_t depth_max) {
+  if (bracket_depth_max(text) > depth_max) {
+    return Error::invalid(fmt::format("JSON is nested deeper than {} levels", depth_max));
   }
   try {
     return Json::parse(text);

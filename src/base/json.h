@@ -21,8 +21,8 @@ inline constexpr size_t kJsonDepthMax = 64;
 
 // Parses one JSON text (RFC 8259).
 // Errors: kInvalidArgument for bad syntax (with the byte offset), invalid UTF-8, or depth above
-// kJsonDepthMax. Duplicate keys: the last one wins.
-Result<Json> parse_json(std::string_view text);
+// depth_max. Duplicate keys: the last one wins.
+Result<Json> parse_json(std::string_view text, size_t depth_max = kJsonDepthMax);
 
 // Compact text; bytes that are not UTF-8 become U+FFFD, so that it never throws.
 std::string dump_json(const Json& value);

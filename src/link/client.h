@@ -38,6 +38,8 @@ class Client {
   virtual Result<EngineStats> stats() = 0;
 
   virtual const ModelCard& card() const = 0;
+  // False once the engine is gone; every call then answers kUnavailable.
+  virtual bool alive() const { return true; }
 };
 
 }  // namespace maru::link

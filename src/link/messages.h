@@ -7,13 +7,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
-#include "engine/sampling.h"
+#include "engine/request.h"
 
 namespace maru::link {
 
@@ -40,6 +41,7 @@ struct ModelCard {
   uint64_t weight_bytes = 0;
   bool has_chat_template = false;
   double load_seconds = 0;
+  std::string sandbox;  // the protection reached: "none", or for example "seccomp"
 };
 
 // A conversation in the shape of the Chat Completions API: an array of {"role", "content", ...}.
@@ -66,51 +68,28 @@ struct GenerateRequest {
   std::optional<size_t> max_tokens;  // absent: up to the end of the context
   bool ignore_eos = false;
   bool echo_prompt_ids = false;  // Started carries the prompt's ids
+  std::string cache_salt;        // from the caller's rights; KV is shared between equal salts only
 };
 inline constexpr size_t kStopMax = 16;
 inline constexpr size_t kStopBytesMax = 256;
 
-struct Candidate {
-  TokenId id = 0;
-  float logprob = 0;
-  std::string bytes;  // of the token; may be a part of a UTF-8 character
-};
+// Error::param of a prompt that, with max_tokens, does not fit into the context. The message has
+// both counts.
+inline constexpr std::string_view kContextLengthExceeded = "context_length_exceeded";
 
-struct TokenLogprob {
-  Candidate chosen;
-  std::vector<Candidate> top;  // likeliest first
-};
-
-struct Usage {
-  size_t n_prompt = 0;
-  size_t n_cached = 0;  // of the prompt, taken from the prefix cache
-  size_t n_generated = 0;
-  double queue_seconds = 0;
-  double prompt_seconds = 0;    // evaluating the prompt
-  double generate_seconds = 0;  // first token to last
-};
-
-enum class FinishReason { kStop, kLength, kCancelled };
+using engine::Candidate;
+using engine::FinishReason;
+using engine::TokenLogprob;
+using engine::Usage;
 
 // Events of one request, in this order: Started, Delta*, then exactly one of Done and Failed.
 struct Started {
   size_t n_prompt = 0;
   std::vector<TokenId> prompt_ids;  // where echo_prompt_ids
 };
-struct Delta {
-  std::string
-      text;  // well-formed UTF-8; may be empty while a character or a stop string is undecided
-  std::vector<TokenId> ids;
-  std::vector<TokenLogprob> logprobs;  // one per id where asked for
-};
-struct Done {
-  FinishReason reason = FinishReason::kStop;
-  std::string stop;  // the stop string that ended it, or empty
-  Usage usage;
-};
-struct Failed {
-  Error error;
-};
+using engine::Delta;
+using engine::Done;
+using engine::Failed;
 using GenerateEvent = std::variant<Started, Delta, Done, Failed>;
 
 struct ScoreRequest {
@@ -143,6 +122,7 @@ struct EngineStats {
   size_t n_kv_blocks_free = 0;
   uint64_t n_tokens_prompt = 0;  // evaluated since the start
   uint64_t n_tokens_generated = 0;
+  uint64_t n_cancelled = 0;  // generations that a cancel ended
 };
 
 }  // namespace maru::link

@@ -1,0 +1,84 @@
+// engine/request.h - what an engine is asked to do and what it answers, as ids and plain values.
+//
+// link/messages.h gives the same answers to serve/ and app/. It must not know: sockets, templates,
+// prompts as text. Threads: plain values.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/sampling.h"
+
+namespace maru::engine {
+
+using SequenceId = uint64_t;
+
+struct GenerateJob {
+  std::vector<TokenId> prompt;
+  SamplingParams sampling;
+  std::vector<std::string> stop;
+  std::optional<size_t> max_tokens;  // absent: up to the end of the context
+  bool ignore_eos = false;
+  std::string cache_salt;  // KV is reused only between equal salts
+};
+
+// The log-probability of every id given those before it, and the likeliest tokens of the last rows.
+struct ScoreJob {
+  std::vector<TokenId> ids;
+  size_t last = 1;  // rows that report their likeliest tokens; 0 = every row
+  size_t top = 0;
+};
+
+struct Candidate {
+  TokenId id = 0;
+  float logprob = 0;
+  std::string bytes;  // of the token; may be a part of a UTF-8 character
+};
+
+struct TokenLogprob {
+  Candidate chosen;
+  std::vector<Candidate> top;  // likeliest first
+};
+
+struct Usage {
+  size_t n_prompt = 0;
+  size_t n_cached = 0;          // of the prompt, taken from the prefix cache
+  size_t n_generated = 0;       // without the token that ended the generation
+  double queue_seconds = 0;     // accepted to first evaluated
+  double prompt_seconds = 0;    // evaluating the prompt
+  double generate_seconds = 0;  // first token to last
+};
+
+enum class FinishReason { kStop, kLength, kCancelled };
+
+struct Delta {
+  // Well-formed UTF-8; may be empty while a character or a stop string is undecided.
+  std::string text;
+  std::vector<TokenId> ids;
+  std::vector<TokenLogprob> logprobs;  // one per id where asked for
+};
+struct Done {
+  FinishReason reason = FinishReason::kStop;
+  std::string stop;  // the stop string that ended it, or empty
+  Usage usage;
+};
+struct Failed {
+  Error error;
+};
+
+// One row of a score, in order of position.
+struct ScoreRow {
+  std::vector<std::pair<TokenId, float>> top;  // log-probabilities, likeliest first
+};
+struct ScoreDone {
+  std::vector<double> nlls;  // -ln p(ids[i] | ids[0..i-1]) for i >= 1
+};
+
+// A generation: Delta*, then one of Done and Failed. A score: ScoreRow*, then ScoreDone or Failed.
+using Event = std::variant<Delta, Done, Failed, ScoreRow, ScoreDone>;
+
+}  // namespace maru::engine
