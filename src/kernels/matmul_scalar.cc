@@ -1,0 +1,309 @@
+// kernels/matmul_scalar.cc - the reference of quantize_row and matmul: the plain reading of
+// docs/formats/numerics.md, for any machine. It is never optimised; the other tables must give the
+// same bits.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/activation.h"
+#include "kernels/packed_layout.h"
+#include "kernels/tables.h"
+#include "tensor/blocks.h"
+#include "tensor/half.h"
+
+namespace maru::kernels {
+namespace {
+
+using tensor::DType;
+using tensor::f16_to_f32;
+
+constexpr size_t kLanes = 16;
+
+// Sum of 16 lanes: the upper half is added to the lower half, four times.
+float sum_of_lanes(float* lanes) {
+  for (size_t half = kLanes / 2; half > 0; half /= 2) {
+    for (size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  }
+  return lanes[0];
+}
+
+void quantize_block(const float* x, ActivationBlock& block) {
+  uint32_t max_bits = 0;  // ordered like the magnitudes, infinity and NaN above all
+  for (size_t i = 0; i < kActivationBlock; ++i) {
+    max_bits = std::max(max_bits, std::bit_cast<uint32_t>(x[i]) & 0x7FFFFFFFu);
+  }
+  const auto max = std::bit_cast<float>(max_bits);
+  block = {};
+  if (max_bits >= 0x7F800000u) {
+    block.scale = std::bit_cast<float>(0x7FC00000u);  // what is not finite makes the result NaN
+    return;
+  }
+  if (max < kActivationTiny) return;
+  block.scale = max / 127.0f;
+  const float inverse = 127.0f / max;
+  int32_t half_sums[2] = {0, 0};
+  for (size_t i = 0; i < kActivationBlock; ++i) {
+    block.q[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
+    half_sums[i / 16] += block.q[i];
+  }
+  const int32_t sum = half_sums[0] + half_sums[1];
+  block.sum = static_cast<float>(sum);
+  block.minus_8_sum = -8 * sum;
+  block.minus_16_sum = -16 * sum;
+  block.minus_128_sum = -128 * sum;
+  block.minus_32_half_sums[0] = -32 * half_sums[0];
+  block.minus_32_half_sums[1] = -32 * half_sums[1];
+}
+
+void quantize_int8(const float* x, size_t n, std::byte* out) {
+  const size_t n_blocks = n / kActivationBlock;
+  auto* header = reinterpret_cast<ActivationHeader*>(out);
+  auto* first = reinterpret_cast<ActivationBlock*>(out + sizeof(ActivationHeader));
+  *header = {.n_planes = 1};
+  float magnitudes[kLanes] = {}, missed[kLanes] = {};  // value i belongs to lane i mod 16
+  for (size_t i = 0; i < n; ++i) {
+    ActivationBlock& block = first[i / kActivationBlock];
+    if (i % kActivationBlock == 0) quantize_block(x + i, block);
+    const float rest =
+        std::fma(-static_cast<float>(block.q[i % kActivationBlock]), block.scale, x[i]);
+    magnitudes[i % kLanes] += std::fabs(x[i]);
+    missed[i % kLanes] = std::fma(rest, rest, missed[i % kLanes]);
+  }
+  const float magnitude = sum_of_lanes(magnitudes);
+  const float ordinary = magnitude * magnitude / static_cast<float>(n);
+  if (!(sum_of_lanes(missed) > kResidualThreshold * ordinary)) return;
+  header->n_planes = 2;
+  for (size_t b = 0; b < n_blocks; ++b) {
+    float rest[kActivationBlock];
+    for (size_t i = 0; i < kActivationBlock; ++i) {
+      rest[i] =
+          std::fma(-static_cast<float>(first[b].q[i]), first[b].scale, x[b * kActivationBlock + i]);
+    }
+    quantize_block(rest, first[n_blocks + b]);
+  }
+}
+
+void quantize_row(Activation activation, const float* x, size_t n, std::byte* out) {
+  if (activation == Activation::kInt8) return quantize_int8(x, n, out);
+  std::memset(out, 0, activation_row_bytes(activation, n));
+  std::memcpy(out, x, n * sizeof(float));
+}
+
+// 32 weights of one row: value i is w[i] * scale[i / 16] + min[i / 16].
+struct Weights {
+  int32_t w[32];
+  float scale[2];
+  float min[2];
+};
+
+// One row of a packed group, read block by block.
+class PackedRow {
+ public:
+  PackedRow(const PackedMatrix& matrix, size_t row)
+      : layout_(*packed_layout(matrix.dtype)),
+        at_(packed_regions(layout_, matrix.n_cols)),
+        base_(reinterpret_cast<const uint8_t*>(matrix.data) + row / kGroupRows * at_.n_bytes),
+        r_(row % kGroupRows) {}
+
+  // The k-th run of 32 values.
+  Weights weights(size_t k) const {
+    const size_t b = k * 32 / layout_.block, sub = k * 32 % layout_.block / 32;
+    Weights out;
+    for (size_t i = 0; i < 32; ++i) out.w[i] = quant(b, sub, i);
+    out.scale[0] = out.scale[1] = out.min[0] = out.min[1] = 0;
+    set_scales(b, sub, out);
+    return out;
+  }
+
+ private:
+  // Byte i of the quants (or upper bits) of block b, as in the file.
+  uint8_t quants(size_t b, size_t i) const {
+    return base_[layout_.quants * b + i / 4 * kLineBytes + 4 * r_ + i % 4];
+  }
+  uint8_t high(size_t b, size_t i) const {
+    return base_[at_.high + layout_.high * b + i / 4 * kLineBytes + 4 * r_ + i % 4];
+  }
+  uint8_t scale(size_t b, size_t j) const {
+    return base_[at_.scales + layout_.scales * b + kGroupRows * j + r_];
+  }
+  float delta(size_t b, size_t j) const {
+    return f16_to_f32(
+        tensor::load<uint16_t>(base_ + at_.deltas + layout_.deltas * b + 32 * j + 2 * r_));
+  }
+
+  int32_t quant(size_t b, size_t sub, size_t i) const {
+    const size_t half = sub / 4, quarter = sub % 4;  // of 256 values
+    const auto nibble = [&](size_t byte, size_t which) {
+      return quants(b, byte) >> (4 * which) & 15;
+    };
+    switch (layout_.dtype) {
+      case DType::kQ4_0:
+        return nibble(i % 16, i / 16) - 8;
+      case DType::kQ4_1:
+        return nibble(i % 16, i / 16);
+      case DType::kQ5_0:
+        return (nibble(i % 16, i / 16) | fifth_bit(b, i) << 4) - 16;
+      case DType::kQ5_1:
+        return nibble(i % 16, i / 16) | fifth_bit(b, i) << 4;
+      case DType::kQ8_0:
+        return quants(b, i) - 128;
+      case DType::kQ2_K:
+        return quants(b, 32 * half + i) >> (2 * quarter) & 3;
+      case DType::kQ3_K:
+        return (quants(b, 32 * half + i) >> (2 * quarter) & 3) + 4 * (high(b, i) >> sub & 1) - 4;
+      case DType::kQ4_K:
+        return nibble(sub / 2 * 32 + i, sub % 2);
+      case DType::kQ5_K:
+        return nibble(sub / 2 * 32 + i, sub % 2) | (high(b, i) >> sub & 1) << 4;
+      case DType::kQ6_K:
+        return (nibble(64 * half + quarter % 2 * 32 + i, quarter / 2) |
+                (high(b, 32 * half + i) >> (2 * quarter) & 3) << 4) -
+               32;
+      case DType::kIQ4_NL:
+        return tensor::kIq4Values[size_t(nibble(i % 16, i / 16))];
+      case DType::kIQ4_XS:
+        return tensor::kIq4Values[size_t(nibble(16 * sub + i % 16, i / 16))];
+      case DType::kMXFP4:
+        return tensor::kE2m1Doubled[size_t(nibble(i % 16, i / 16))];
+      default:
+        return 0;
+    }
+  }
+
+  int32_t fifth_bit(size_t b, size_t i) const { return high(b, i % 4) >> (i / 4) & 1; }
+
+  void set_scales(size_t b, size_t sub, Weights& out) const {
+    for (size_t h = 0; h < 2; ++h) {
+      const size_t sixteenth = 2 * sub + h;
+      switch (layout_.dtype) {
+        case DType::kQ4_1:
+        case DType::kQ5_1:
+          out.scale[h] = delta(b, 0);
+          out.min[h] = delta(b, 1);
+          break;
+        case DType::kQ4_K:
+        case DType::kQ5_K:
+          out.scale[h] = delta(b, 0) * static_cast<float>(scale(b, sub));
+          out.min[h] = -delta(b, 1) * static_cast<float>(scale(b, 8 + sub));
+          break;
+        case DType::kQ2_K:
+          out.scale[h] = delta(b, 0) * static_cast<float>(scale(b, sixteenth) & 15);
+          out.min[h] = -delta(b, 1) * static_cast<float>(scale(b, sixteenth) >> 4);
+          break;
+        case DType::kQ3_K:
+        case DType::kQ6_K:
+          out.scale[h] = delta(b, 0) * static_cast<float>(int8_t(scale(b, sixteenth)));
+          break;
+        case DType::kIQ4_XS:
+          out.scale[h] = delta(b, 0) * static_cast<float>(int8_t(scale(b, sub)));
+          break;
+        case DType::kMXFP4:
+          out.scale[h] = 0.5f * tensor::e8m0_to_f32(base_[at_.deltas + layout_.deltas * b + r_]);
+          break;
+        default:
+          out.scale[h] = delta(b, 0);
+      }
+    }
+  }
+
+  const PackedLayout& layout_;
+  const PackedRegions at_;
+  const uint8_t* base_;
+  const size_t r_;
+};
+
+// How the 32 products of a block become one float: docs/formats/numerics.md, "One block".
+enum class BlockSum { kOneScale, kScaleAndMin, kTwoScales, kTwoScalesAndMins };
+
+BlockSum block_sum(DType dtype) {
+  switch (dtype) {
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+      return BlockSum::kScaleAndMin;
+    case DType::kQ3_K:
+    case DType::kQ6_K:
+      return BlockSum::kTwoScales;
+    case DType::kQ2_K:
+      return BlockSum::kTwoScalesAndMins;
+    default:
+      return BlockSum::kOneScale;
+  }
+}
+
+float product(BlockSum kind, const Weights& w, const ActivationBlock& x) {
+  int32_t dots[2] = {0, 0}, sums[2] = {0, 0};
+  for (size_t i = 0; i < 32; ++i) {
+    dots[i / 16] += w.w[i] * x.q[i];
+    sums[i / 16] += x.q[i];
+  }
+  if (kind == BlockSum::kOneScale) return static_cast<float>(dots[0] + dots[1]) * w.scale[0];
+  if (kind == BlockSum::kScaleAndMin) {
+    const float scaled = static_cast<float>(dots[0] + dots[1]) * w.scale[0];
+    return std::fma(static_cast<float>(sums[0] + sums[1]), w.min[0], scaled);
+  }
+  float u = static_cast<float>(dots[0]) * w.scale[0];
+  u = std::fma(static_cast<float>(dots[1]), w.scale[1], u);
+  if (kind == BlockSum::kTwoScales) return u;
+  u = std::fma(static_cast<float>(sums[0]), w.min[0], u);
+  return std::fma(static_cast<float>(sums[1]), w.min[1], u);
+}
+
+void int8_row(const PackedMatrix& w, size_t row, const std::byte* acts, size_t act_stride,
+              size_t n_tokens, float* y, size_t y_stride) {
+  constexpr size_t kColumns = 64;
+  const PackedRow packed(w, row);
+  const BlockSum kind = block_sum(w.dtype);
+  ColumnWalk walk(acts, act_stride, n_tokens, w.n_cols, y + row, y_stride);
+  Column columns[kColumns];
+  while (const size_t n = walk.next(columns, kColumns)) {
+    float sums[kColumns] = {};
+    for (size_t k = 0; k < w.n_cols / 32; ++k) {
+      const Weights weights = packed.weights(k);
+      for (size_t c = 0; c < n; ++c) {
+        const ActivationBlock& x = columns[c].blocks[k];
+        sums[c] = std::fma(product(kind, weights, x), x.scale, sums[c]);
+      }
+    }
+    for (size_t c = 0; c < n; ++c) {
+      *columns[c].y = columns[c].add ? *columns[c].y + sums[c] : sums[c];
+    }
+  }
+}
+
+float float_weight(const PackedMatrix& w, size_t row, size_t k) {
+  const std::byte* group = w.data + row / kGroupRows * w.group_bytes;
+  const size_t r = row % kGroupRows;
+  if (w.dtype == DType::kF32) return tensor::load<float>(group + 64 * k + 4 * r);
+  if (w.dtype == DType::kF16) return f16_to_f32(tensor::load<uint16_t>(group + 32 * k + 2 * r));
+  return tensor::bf16_to_f32(tensor::load<uint16_t>(group + 64 * (k / 2) + 4 * r + 2 * (k % 2)));
+}
+
+void float_row(const PackedMatrix& w, size_t row, const std::byte* acts, size_t act_stride,
+               size_t n_tokens, float* y, size_t y_stride) {
+  for (size_t t = 0; t < n_tokens; ++t) {
+    const auto* x = reinterpret_cast<const float*>(acts + t * act_stride);
+    float sums[4] = {};
+    for (size_t k = 0; k < w.n_cols; ++k) {
+      sums[k % 4] = std::fma(float_weight(w, row, k), x[k], sums[k % 4]);
+    }
+    y[t * y_stride + row] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  }
+}
+
+void matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, const std::byte* acts,
+            size_t act_stride, size_t n_tokens, float* y, size_t y_stride) {
+  const bool int8 = packed_layout(w.dtype)->activation == Activation::kInt8;
+  const size_t row_end = std::min(group_end * kGroupRows, w.n_rows);
+  for (size_t row = group_begin * kGroupRows; row < row_end; ++row) {
+    (int8 ? int8_row : float_row)(w, row, acts, act_stride, n_tokens, y, y_stride);
+  }
+}
+
+}  // namespace
+
+const MatmulTable kMatmulScalar = {quantize_row, matmul};
+
+}  // namespace maru::kernels

@@ -1,0 +1,276 @@
+// Packing and matrix products: every type and table against an exact product of the dequantized
+// weights, and against each other bit for bit.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "base/rng.h"
+#include "kernels/activation.h"
+#include "kernels/packed_layout.h"
+#include "kernels/tables.h"
+#include "tensor/dequantize.h"
+#include "tensor/half.h"
+
+namespace maru::kernels {
+namespace {
+
+using tensor::DType;
+
+constexpr DType kTypes[] = {DType::kF32,  DType::kF16,    DType::kBF16,   DType::kQ4_0,
+                            DType::kQ4_1, DType::kQ5_0,   DType::kQ5_1,   DType::kQ8_0,
+                            DType::kQ2_K, DType::kQ3_K,   DType::kQ4_K,   DType::kQ5_K,
+                            DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4};
+
+std::string name_of(DType dtype) { return std::string(tensor::dtype_info(dtype).name); }
+
+struct Table {
+  const char* isa;
+  const MatmulTable* matmul;
+};
+
+std::vector<Table> tables() { return {{"scalar", &kMatmulScalar}}; }
+
+// 64-byte aligned bytes.
+class Buffer {
+ public:
+  explicit Buffer(size_t n) : bytes_(n + 64) {}
+  std::byte* data() {
+    void* p = bytes_.data();
+    size_t space = bytes_.size();
+    return static_cast<std::byte*>(std::align(64, bytes_.size() - 64, p, space));
+  }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+float normal(Rng& rng) {
+  double sum = -6;
+  for (int i = 0; i < 12; ++i) sum += rng.uniform();
+  return static_cast<float>(sum);
+}
+
+// Where a block of the file has float16 factors.
+std::vector<size_t> factor_offsets(DType dtype) {
+  switch (dtype) {
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+      return {0, 2};
+    case DType::kQ2_K:
+      return {80, 82};
+    case DType::kQ3_K:
+      return {108};
+    case DType::kQ6_K:
+      return {208};
+    case DType::kMXFP4:
+      return {};
+    default:
+      return {0};
+  }
+}
+
+// Random blocks with factors of ordinary size: every bit pattern of the quants occurs.
+std::vector<std::byte> random_rows(DType dtype, size_t n_rows, size_t n_cols, Rng& rng) {
+  const auto& info = tensor::dtype_info(dtype);
+  std::vector<std::byte> rows(n_rows * n_cols / info.block_elements * info.block_bytes);
+  for (std::byte& b : rows) b = static_cast<std::byte>(rng.next());
+  for (size_t at = 0; at < rows.size(); at += info.block_bytes) {
+    const auto put = [&](size_t offset, auto value) {
+      std::memcpy(rows.data() + at + offset, &value, sizeof value);
+    };
+    if (dtype == DType::kF32) {
+      put(0, normal(rng));
+    } else if (dtype == DType::kF16) {
+      put(0, static_cast<uint16_t>(0x2000 + rng.below(0x1800) + 0x8000 * rng.below(2)));
+    } else if (dtype == DType::kBF16) {
+      put(0, static_cast<uint16_t>(0x3D00 + rng.below(0x300) + 0x8000 * rng.below(2)));
+    } else if (dtype == DType::kMXFP4) {
+      put(0, static_cast<uint8_t>(118 + rng.below(8)));
+    } else {
+      for (size_t offset : factor_offsets(dtype)) {
+        put(offset, static_cast<uint16_t>(0x1800 + rng.below(0x1000) + 0x8000 * rng.below(2)));
+      }
+    }
+  }
+  return rows;
+}
+
+// A matrix in every form that a test needs.
+struct Matrix {
+  Matrix(DType dtype, size_t n_rows, size_t n_cols, uint64_t seed) : packed_bytes(0) {
+    Rng rng(seed);
+    rows = random_rows(dtype, n_rows, n_cols, rng);
+    values.resize(n_rows * n_cols);
+    tensor::dequantize(dtype, rows.data(), values.size(), values.data());
+    packed.dtype = dtype;
+    packed.n_rows = n_rows;
+    packed.n_cols = n_cols;
+    const PackedShape shape = packed_shape(dtype, n_cols);
+    activation = shape.activation;
+    packed.group_bytes = shape.group_bytes;
+    packed_bytes = Buffer(packed.n_groups() * shape.group_bytes);
+    pack_groups(packed, rows.data(), 0, packed.n_groups(), packed_bytes.data());
+    packed.data = packed_bytes.data();
+  }
+  std::vector<std::byte> rows;
+  std::vector<float> values;  // [n_rows, n_cols]
+  Buffer packed_bytes;
+  PackedMatrix packed;
+  Activation activation;
+};
+
+enum class Row { kNormal, kZero, kHeavyTail, kMassive, kTiny, kHuge, kAlternating };
+constexpr Row kRows[] = {Row::kNormal, Row::kZero, Row::kHeavyTail,  Row::kMassive,
+                         Row::kTiny,   Row::kHuge, Row::kAlternating};
+
+std::vector<float> random_row(Row kind, size_t n, Rng& rng) {
+  std::vector<float> x(n);
+  for (size_t i = 0; i < n; ++i) {
+    const float z = normal(rng);
+    switch (kind) {
+      case Row::kNormal:
+        x[i] = z;
+        break;
+      case Row::kZero:
+        break;
+      case Row::kHeavyTail:
+        x[i] = z * z * z;
+        break;
+      case Row::kMassive:
+        x[i] = z;
+        break;
+      case Row::kTiny:
+        x[i] = z * 1e-30f;
+        break;
+      case Row::kHuge:
+        x[i] = z * 1e15f;
+        break;
+      case Row::kAlternating:
+        x[i] = i % 2 == 0 ? 1000.0f + z : -1000.0f + z;
+        break;
+    }
+  }
+  if (kind == Row::kMassive) {
+    x[rng.below(n)] = 9000.0f;
+    x[rng.below(n)] = -2500.0f;
+  }
+  return x;
+}
+
+// Activations of n_tokens rows, quantized by one table.
+struct Inputs {
+  Inputs(const MatmulTable& table, const Matrix& w, size_t n_tokens, uint64_t seed, int kind = -1)
+      : stride(activation_row_bytes(w.activation, w.packed.n_cols)),
+        bytes(stride * n_tokens),
+        n_tokens(n_tokens) {
+    Rng rng(seed);
+    for (size_t t = 0; t < n_tokens; ++t) {
+      const Row row = kind >= 0 ? kRows[kind] : kRows[rng.below(std::size(kRows))];
+      x.push_back(random_row(row, w.packed.n_cols, rng));
+      table.quantize_row(w.activation, x.back().data(), w.packed.n_cols, bytes.data() + t * stride);
+    }
+  }
+  size_t stride;
+  Buffer bytes;
+  size_t n_tokens;
+  std::vector<std::vector<float>> x;
+};
+
+constexpr float kUntouched = -12345.0f;
+
+std::vector<float> multiply(const MatmulTable& table, const Matrix& w, Inputs& in,
+                            size_t y_stride) {
+  std::vector<float> y(in.n_tokens * y_stride, kUntouched);
+  table.matmul(w.packed, 0, w.packed.n_groups(), in.bytes.data(), in.stride, in.n_tokens, y.data(),
+               y_stride);
+  return y;
+}
+
+// What a product may be off by, row r, token t. int8: each activation by half a step of its block
+// (1/254 of the block's maximum), with a second plane by 1/254 of that. All: a few float32
+// roundings of partial sums, which are below the block's largest weight times its activations.
+double allowed_error(const Matrix& w, Inputs& in, size_t r, size_t t) {
+  const size_t n_cols = w.packed.n_cols;
+  double steps = 0, size = 0;
+  for (size_t b = 0; b < n_cols; b += 32) {
+    double max_w = 0, sum_w = 0, max_x = 0, sum_x = 0;
+    for (size_t k = b; k < std::min(b + 32, n_cols); ++k) {
+      max_w = std::max(max_w, std::fabs(double{w.values[r * n_cols + k]}));
+      sum_w += std::fabs(double{w.values[r * n_cols + k]});
+      max_x = std::max(max_x, std::fabs(double{in.x[t][k]}));
+      sum_x += std::fabs(double{in.x[t][k]});
+    }
+    steps += sum_w * max_x / 254;
+    size += max_w * sum_x;
+  }
+  const double rounding = 2e-6 * size + 1e-37;
+  if (w.activation == Activation::kF32) return rounding;
+  const auto& header = activation_header(in.bytes.data() + t * in.stride);
+  return steps * 1.001 / (header.n_planes == 2 ? 254 : 1) + rounding;
+}
+
+double exact_product(const Matrix& w, const std::vector<float>& x, size_t r) {
+  double sum = 0;
+  for (size_t k = 0; k < x.size(); ++k) sum += double{w.values[r * x.size() + k]} * double{x[k]};
+  return sum;
+}
+
+// A multiple of the block in K that is not one of the next larger blocks.
+size_t some_columns(DType dtype) {
+  const size_t block = tensor::dtype_info(dtype).block_elements;
+  return block == 1 ? 97 : 3 * block;
+}
+
+TEST(Matmul, AgreesWithTheExactProduct) {
+  for (DType dtype : kTypes) {
+    const Matrix w(dtype, 37, some_columns(dtype), 7);
+    for (const Table& table : tables()) {
+      for (int kind = 0; kind < static_cast<int>(std::size(kRows)); ++kind) {
+        Inputs in(*table.matmul, w, 3, 11 + static_cast<uint64_t>(kind), kind);
+        const std::vector<float> y = multiply(*table.matmul, w, in, 37);
+        for (size_t i = 0; i < y.size(); ++i) {
+          const size_t t = i / 37, r = i % 37;
+          ASSERT_NEAR(y[i], exact_product(w, in.x[t], r), allowed_error(w, in, r, t))
+              << name_of(dtype) << " " << table.isa << " row kind " << kind << " row " << r;
+        }
+      }
+    }
+  }
+}
+
+// The packed form holds the file's weights exactly: with an activation row that is 127 at column k
+// and zero elsewhere the product is column k; a wrong bit anywhere would be thousands of times the
+// rounding that is allowed.
+TEST(Pack, KeepsEveryWeight) {
+  for (DType dtype : kTypes) {
+    const bool k_quant = tensor::dtype_info(dtype).block_elements == 256;
+    const Matrix w(dtype, 19, k_quant ? 256 : 64, 3);
+    const size_t n_cols = w.packed.n_cols;
+    Buffer act(activation_row_bytes(w.activation, n_cols));
+    for (size_t k = 0; k < n_cols; ++k) {
+      std::vector<float> x(n_cols);
+      x[k] = 127.0f;
+      kMatmulScalar.quantize_row(w.activation, x.data(), n_cols, act.data());
+      std::vector<float> y(19);
+      kMatmulScalar.matmul(w.packed, 0, 2, act.data(), 0, 1, y.data(), 19);
+      for (size_t r = 0; r < 19; ++r) {
+        const float want = w.values[r * n_cols + k] * 127.0f;
+        float largest = 0;
+        for (size_t i = 0; i < n_cols; ++i) {
+          largest = std::max(largest, std::fabs(w.values[r * n_cols + i]) * 127.0f);
+        }
+        ASSERT_NEAR(y[r], want, largest * 1e-6) << name_of(dtype) << " " << r << "," << k;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace maru::kernels
