@@ -1,0 +1,45 @@
+// serve/services.h - what serve/ needs from the rest of the program: app/ fills it in.
+//
+// It keeps serve/ from knowing where models lie or how engines are started.
+// Threads: every function may be called from any thread, many at once.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "link/client.h"
+
+namespace maru::serve {
+
+// An installed model, as known without loading it.
+struct ModelInfo {
+  std::string id;            // "smollm2:135m"
+  std::string kind;          // "chat", "base" or "embedding"
+  std::string owned_by;      // who made it; empty: unknown
+  std::string license;       // empty: unknown
+  std::string architecture;  // empty: unknown
+  int64_t created = 0;       // Units: seconds since 1970; when it was installed
+  uint64_t n_params = 0;     // 0: unknown
+  uint64_t n_bytes = 0;      // of the file
+  size_t n_ctx = 0;          // longest sequence; 0: unknown until loaded
+};
+
+struct Services {
+  // Installed models, in the order to show them in.
+  std::function<std::vector<ModelInfo>()> models;
+  // Names that `maru pull` knows, installed or not: for suggestions.
+  std::function<std::vector<std::string>()> pullable;
+  // The engine of an installed model; waits while it starts. Errors: those of loading.
+  std::function<Result<std::shared_ptr<link::Client>>(const std::string& id)> client;
+  // Engines that run now, without starting any.
+  std::function<std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>()> running;
+  const Clock* clock = nullptr;      // outlives the server
+  std::function<uint64_t()> random;  // for ids and for seeds that a request leaves open
+};
+
+}  // namespace maru::serve
