@@ -108,22 +108,53 @@ class PackedRow {
 
   // The k-th run of 32 values.
   Weights weights(size_t k) const {
-    const size_t b = k * 32 / layout_.block, sub = k * 32 % layout_.block / 32;
     Weights out;
-    for (size_t i = 0; i < 32; ++i) out.w[i] = quant(b, sub, i);
+    for (size_t i = 0; i < kRun; ++i) out.w[i] = weight(code(k, i));
     out.scale[0] = out.scale[1] = out.min[0] = out.min[1] = 0;
-    set_scales(b, sub, out);
+    set_scales(k * kRun / layout_.block, k * kRun % layout_.block / kRun, out);
     return out;
   }
 
  private:
-  // Byte i of the quants (or upper bits) of block b, as in the file.
-  uint8_t quants(size_t b, size_t i) const {
-    return base_[layout_.quants * b + i / 4 * kLineBytes + 4 * r_ + i % 4];
+  // Byte i % 4 of this row's dword in a line.
+  uint8_t byte(const uint8_t* lines, size_t line, size_t i) const {
+    return lines[line * kLineBytes + 4 * r_ + i % 4];
   }
-  uint8_t high(size_t b, size_t i) const {
-    return base_[at_.high + layout_.high * b + i / 4 * kLineBytes + 4 * r_ + i % 4];
+  // Field i of a run whose lines hold n_bits of each code.
+  uint8_t field(const uint8_t* lines, size_t n_bits, size_t i) const {
+    const size_t per_line = 8 / n_bits, l = i / 4;
+    const size_t line = n_bits == 4 ? l % 4 : l / per_line;
+    const size_t place = n_bits == 4 ? l / 4 : l % per_line;
+    return static_cast<uint8_t>(byte(lines, line, i) >> (n_bits * place) & ((1u << n_bits) - 1));
   }
+  int32_t code(size_t run, size_t i) const {
+    const int32_t low = field(base_ + run * layout_.low_bits * kLineBytes, layout_.low_bits, i);
+    if (layout_.high_bits == 0) return low;
+    const uint8_t* high = base_ + at_.high + run * layout_.high_bits * kLineBytes;
+    return low | field(high, layout_.high_bits, i) << layout_.low_bits;
+  }
+  int32_t weight(int32_t code) const {
+    switch (layout_.dtype) {
+      case DType::kQ4_0:
+        return code - 8;
+      case DType::kQ5_0:
+        return code - 16;
+      case DType::kQ8_0:
+        return code - 128;
+      case DType::kQ3_K:
+        return code - 4;
+      case DType::kQ6_K:
+        return code - 32;
+      case DType::kIQ4_NL:
+      case DType::kIQ4_XS:
+        return tensor::kIq4Values[static_cast<size_t>(code)];
+      case DType::kMXFP4:
+        return tensor::kE2m1Doubled[static_cast<size_t>(code)];
+      default:
+        return code;
+    }
+  }
+
   uint8_t scale(size_t b, size_t j) const {
     return base_[at_.scales + layout_.scales * b + kGroupRows * j + r_];
   }
@@ -131,47 +162,6 @@ class PackedRow {
     return f16_to_f32(
         tensor::load<uint16_t>(base_ + at_.deltas + layout_.deltas * b + 32 * j + 2 * r_));
   }
-
-  int32_t quant(size_t b, size_t sub, size_t i) const {
-    const size_t half = sub / 4, quarter = sub % 4;  // of 256 values
-    const auto nibble = [&](size_t byte, size_t which) {
-      return quants(b, byte) >> (4 * which) & 15;
-    };
-    switch (layout_.dtype) {
-      case DType::kQ4_0:
-        return nibble(i % 16, i / 16) - 8;
-      case DType::kQ4_1:
-        return nibble(i % 16, i / 16);
-      case DType::kQ5_0:
-        return (nibble(i % 16, i / 16) | fifth_bit(b, i) << 4) - 16;
-      case DType::kQ5_1:
-        return nibble(i % 16, i / 16) | fifth_bit(b, i) << 4;
-      case DType::kQ8_0:
-        return quants(b, i) - 128;
-      case DType::kQ2_K:
-        return quants(b, 32 * half + i) >> (2 * quarter) & 3;
-      case DType::kQ3_K:
-        return (quants(b, 32 * half + i) >> (2 * quarter) & 3) + 4 * (high(b, i) >> sub & 1) - 4;
-      case DType::kQ4_K:
-        return nibble(sub / 2 * 32 + i, sub % 2);
-      case DType::kQ5_K:
-        return nibble(sub / 2 * 32 + i, sub % 2) | (high(b, i) >> sub & 1) << 4;
-      case DType::kQ6_K:
-        return (nibble(64 * half + quarter % 2 * 32 + i, quarter / 2) |
-                (high(b, 32 * half + i) >> (2 * quarter) & 3) << 4) -
-               32;
-      case DType::kIQ4_NL:
-        return tensor::kIq4Values[size_t(nibble(i % 16, i / 16))];
-      case DType::kIQ4_XS:
-        return tensor::kIq4Values[size_t(nibble(16 * sub + i % 16, i / 16))];
-      case DType::kMXFP4:
-        return tensor::kE2m1Doubled[size_t(nibble(i % 16, i / 16))];
-      default:
-        return 0;
-    }
-  }
-
-  int32_t fifth_bit(size_t b, size_t i) const { return high(b, i % 4) >> (i / 4) & 1; }
 
   void set_scales(size_t b, size_t sub, Weights& out) const {
     for (size_t h = 0; h < 2; ++h) {

@@ -14,44 +14,95 @@ namespace {
 
 using tensor::DType;
 
-// Where the parts of a block lie in the file.
-struct FileBlock {
-  size_t quants_at, quants_bytes;
-  size_t high_at, high_bytes;
-  size_t deltas_at;
-};
+// Where the float16 factors of a block lie in the file.
+size_t deltas_at(DType dtype) {
+  switch (dtype) {
+    case DType::kQ2_K:
+      return 80;
+    case DType::kQ3_K:
+      return 108;
+    case DType::kQ6_K:
+      return 208;
+    default:
+      return 0;
+  }
+}
 
-FileBlock file_block(DType dtype) {
+// 32 codes: code 4 l + i is byte i of dword l.
+using Codes = std::array<uint32_t, 8>;
+
+// `n_bits` bits at `shift` of each of the 4 bytes at `from`.
+uint32_t fields(const uint8_t* from, size_t shift, size_t n_bits) {
+  return tensor::load<uint32_t>(from) >> shift & ((1u << n_bits) - 1) * 0x01010101u;
+}
+
+// Bits 4 l to 4 l + 3 of a word, one to a byte, for l < 8.
+uint32_t spread_bits(uint32_t bits, size_t l) {
+  const uint32_t four = bits >> (4 * l) & 15;
+  return (four | four << 7 | four << 14 | four << 21) & 0x01010101u;
+}
+
+// Nibbles of 16 bytes (low: codes 0-15), with the fifth bits of Q5_0 and Q5_1.
+Codes nibble_codes(const uint8_t* nibbles, uint32_t fifth_bits) {
+  Codes codes;
+  for (size_t l = 0; l < 8; ++l) {
+    codes[l] = fields(nibbles + 4 * (l % 4), 4 * (l / 4), 4) | spread_bits(fifth_bits, l) << 4;
+  }
+  return codes;
+}
+
+// The codes of run `sub` of a block.
+Codes run_codes(DType dtype, const uint8_t* block, size_t sub) {
+  const size_t half = sub / 4, quarter = sub % 4;  // of 256 values
+  Codes codes{};
   switch (dtype) {
     case DType::kQ4_0:
-      return {2, 16, 0, 0, 0};
-    case DType::kQ4_1:
-      return {4, 16, 0, 0, 0};
-    case DType::kQ5_0:
-      return {6, 16, 2, 4, 0};
-    case DType::kQ5_1:
-      return {8, 16, 4, 4, 0};
-    case DType::kQ8_0:
-      return {2, 32, 0, 0, 0};
-    case DType::kQ2_K:
-      return {16, 64, 0, 0, 80};
-    case DType::kQ3_K:
-      return {32, 64, 0, 32, 108};
-    case DType::kQ4_K:
-      return {16, 128, 0, 0, 0};
-    case DType::kQ5_K:
-      return {48, 128, 16, 32, 0};
-    case DType::kQ6_K:
-      return {0, 128, 128, 64, 208};
     case DType::kIQ4_NL:
-      return {2, 16, 0, 0, 0};
+      return nibble_codes(block + 2, 0);
+    case DType::kQ4_1:
+      return nibble_codes(block + 4, 0);
+    case DType::kQ5_0:
+      return nibble_codes(block + 6, tensor::load<uint32_t>(block + 2));
+    case DType::kQ5_1:
+      return nibble_codes(block + 8, tensor::load<uint32_t>(block + 4));
     case DType::kIQ4_XS:
-      return {8, 128, 0, 0, 0};
+      return nibble_codes(block + 8 + 16 * sub, 0);
     case DType::kMXFP4:
-      return {1, 16, 0, 0, 0};
+      return nibble_codes(block + 1, 0);
+    case DType::kQ8_0:
+      for (size_t l = 0; l < 8; ++l) codes[l] = fields(block + 2 + 4 * l, 0, 8) ^ 0x80808080u;
+      return codes;
+    case DType::kQ2_K:
+      for (size_t l = 0; l < 8; ++l) {
+        codes[l] = fields(block + 16 + 32 * half + 4 * l, 2 * quarter, 2);
+      }
+      return codes;
+    case DType::kQ3_K:
+      for (size_t l = 0; l < 8; ++l) {
+        codes[l] = fields(block + 32 + 32 * half + 4 * l, 2 * quarter, 2) |
+                   fields(block + 4 * l, sub, 1) << 2;
+      }
+      return codes;
+    case DType::kQ4_K:
+      for (size_t l = 0; l < 8; ++l) {
+        codes[l] = fields(block + 16 + sub / 2 * 32 + 4 * l, 4 * (sub % 2), 4);
+      }
+      return codes;
+    case DType::kQ5_K:
+      for (size_t l = 0; l < 8; ++l) {
+        codes[l] = fields(block + 48 + sub / 2 * 32 + 4 * l, 4 * (sub % 2), 4) |
+                   fields(block + 16 + 4 * l, sub, 1) << 4;
+      }
+      return codes;
+    case DType::kQ6_K:
+      for (size_t l = 0; l < 8; ++l) {
+        codes[l] = fields(block + 64 * half + 32 * (quarter % 2) + 4 * l, 4 * (quarter / 2), 4) |
+                   fields(block + 128 + 32 * half + 4 * l, 2 * quarter, 2) << 4;
+      }
+      return codes;
     default:
       CHECK(false);
-      return {};
+      return codes;
   }
 }
 
@@ -78,19 +129,6 @@ uint8_t scale_byte(DType dtype, const uint8_t* block, size_t j) {
   }
 }
 
-// Q5_0 and Q5_1: from bit 4 l + i to bit l of byte i.
-uint32_t bits_by_byte(uint32_t bits) {
-  uint32_t out = 0;
-  for (uint32_t i = 0; i < 4; ++i) {
-    uint32_t b = bits >> i & 0x11111111u;  // bit l at 4 l
-    b = (b | b >> 3) & 0x03030303u;
-    b = (b | b >> 6) & 0x000F000Fu;
-    b = (b | b >> 12) & 0xFFu;
-    out |= b << (8 * i);
-  }
-  return out;
-}
-
 // Row r of block b, or nullptr below the last row.
 class Rows {
  public:
@@ -115,31 +153,43 @@ void store_dword(uint8_t* lines, size_t i, size_t r, uint32_t dword) {
   std::memcpy(lines + i * kLineBytes + 4 * r, &dword, sizeof dword);
 }
 
-void pack_quantized_block(const PackedLayout& layout, const FileBlock& file, const uint8_t* from,
-                          size_t r, uint8_t* quants, uint8_t* high, uint8_t* scales,
-                          uint8_t* deltas) {
-  const uint32_t flip = layout.dtype == DType::kQ8_0 ? 0x80808080u : 0;
-  const bool bits = layout.dtype == DType::kQ5_0 || layout.dtype == DType::kQ5_1;
-  for (size_t i = 0; i < file.quants_bytes / 4; ++i) {
-    store_dword(quants, i, r, tensor::load<uint32_t>(from + file.quants_at + 4 * i) ^ flip);
+// Row r's bits [shift, shift + n_bits) of the codes of one run, as lines (packed_layout.h).
+void store_bits(const Codes& codes, size_t shift, size_t n_bits, size_t r, uint8_t* lines) {
+  const uint32_t mask = ((1u << n_bits) - 1) * 0x01010101u;
+  const size_t n_lines = n_bits, per_line = 8 / n_bits;
+  for (size_t line = 0; line < n_lines; ++line) {
+    uint32_t dword = 0;
+    for (size_t m = 0; m < per_line; ++m) {
+      // Nibbles pair code l with code l + 4; all else is in order.
+      const size_t l = n_bits == 4 ? line + 4 * m : per_line * line + m;
+      dword |= (codes[l] >> shift & mask) << (n_bits * m);
+    }
+    store_dword(lines, line, r, dword);
   }
-  for (size_t i = 0; i < file.high_bytes / 4; ++i) {
-    const auto dword = tensor::load<uint32_t>(from + file.high_at + 4 * i);
-    store_dword(high, i, r, bits ? bits_by_byte(dword) : dword);
+}
+
+void pack_quantized_block(const PackedLayout& layout, const uint8_t* from, size_t r, uint8_t* low,
+                          uint8_t* high, uint8_t* scales, uint8_t* deltas) {
+  for (size_t sub = 0; sub < layout.block / kRun; ++sub) {
+    const Codes codes = run_codes(layout.dtype, from, sub);
+    store_bits(codes, 0, layout.low_bits, r, low + sub * layout.low_bits * kLineBytes);
+    if (layout.high_bits == 0) continue;
+    store_bits(codes, layout.low_bits, layout.high_bits, r,
+               high + sub * layout.high_bits * kLineBytes);
   }
   for (size_t j = 0; j < layout.scales / kGroupRows; ++j) {
     scales[j * kGroupRows + r] = scale_byte(layout.dtype, from, j);
   }
   if (layout.dtype == DType::kMXFP4) {
-    deltas[r] = from[file.deltas_at];
+    deltas[r] = from[0];
     return;
   }
   for (size_t j = 0; j < layout.deltas / 32; ++j) {
-    std::memcpy(deltas + 32 * j + 2 * r, from + file.deltas_at + 2 * j, 2);
+    std::memcpy(deltas + 32 * j + 2 * r, from + deltas_at(layout.dtype) + 2 * j, 2);
   }
 }
 
-// Values of `width` bytes; BF16 pairs are dwords already, F16 and F32 lines hold one column.
+// F32 and F16 lines hold one column, BF16 lines two.
 void pack_float_row(DType dtype, const uint8_t* from, size_t n_cols, size_t r, uint8_t* out) {
   if (dtype == DType::kF32) {
     for (size_t k = 0; k < n_cols; ++k) std::memcpy(out + 64 * k + 4 * r, from + 4 * k, 4);
@@ -181,10 +231,10 @@ void pack_groups(const PackedMatrix& shape, const std::byte* rows, size_t group_
         pack_float_row(shape.dtype, source.block(r, 0), shape.n_cols, r, base);
         continue;
       }
-      const FileBlock file = file_block(shape.dtype);
       for (size_t b = 0; b < at.n_blocks; ++b) {
-        pack_quantized_block(*layout, file, source.block(r, b), r, base + layout->quants * b,
-                             base + at.high + layout->high * b,
+        const size_t n_bits = b * layout->block * kGroupRows;
+        pack_quantized_block(*layout, source.block(r, b), r, base + layout->low_bits * n_bits / 8,
+                             base + at.high + layout->high_bits * n_bits / 8,
                              base + at.scales + layout->scales * b,
                              base + at.deltas + layout->deltas * b);
       }

@@ -1,21 +1,27 @@
 // kernels/packed_layout.h - where everything lies in a packed group of 16 rows, for the packing and
 // for every matmul_<isa>.cc. Nobody outside kernels/ looks inside a group.
 //
-// A group is up to four regions, each an array with one entry per block along K:
+// The unit of K is a run of 32 values, complete in itself. A line is 64 bytes: one dword for each
+// of the 16 rows (row r at bytes 4 r to 4 r + 3). A code is a quant of the file as an unsigned
+// number; code 4 l + i of a run is in byte i of its row's dword:
 //
-//   quants   the block's quant bytes as in the file, dword by dword: one 64-byte line holds dword i
-//            of all 16 rows (row r at bytes 4r to 4r + 3)
-//   high     the same for the bytes with the upper bits of 3-, 5- and 6-bit types; Q5_0 and Q5_1
-//            have one dword per block, in which bit l of byte i belongs to value 4 l + i
+//   low 8 bits   8 lines; line l has codes 4 l + i
+//   low 4 bits   4 lines; line l has codes 4 l + i in the low and 16 + 4 l + i in the high nibbles
+//   low 2 bits   2 lines; line x has codes 4 (4 x + m) + i in bits 2 m and 2 m + 1
+//   high 2 bits  2 lines, as low 2 bits
+//   high 1 bit   1 line; bit l of byte i belongs to code 4 l + i
+//
+// A group is four regions, each an array along K: the low bits and the high bits per run, then per
+// block of the format
+//
 //   scales   sub-block scales as one byte each: one line of 16 bytes (one per row) per sub-block;
 //            Q4_K and Q5_K: 8 lines of scales, then 8 of minimums
 //   deltas   the block's float16 factors: a line of 16 factors, then a line of 16 minimums
 //            (MXFP4: 16 E8M0 bytes)
 //
-// Q8_0 quants are stored plus 128, so that all quants are unsigned. F32, F16 and BF16 have quants
-// only, in blocks of 4 (zeros follow the last column): F32 and F16 one line of 16 values per
-// column; BF16 per two columns one line of dwords, the even column in the lower half.
-// Every region starts at a multiple of 64 bytes.
+// F32, F16 and BF16 have low bits only, in blocks of 4 (zeros follow the last column): F32 and F16
+// one line of 16 values per column; BF16 per two columns one line of dwords, the even column in the
+// lower half. Every region starts at a multiple of 64 bytes.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -27,37 +33,38 @@ namespace maru::kernels {
 inline constexpr size_t kGroupRows = 16;
 inline constexpr size_t kLineBytes = 64;
 
-// Bytes per block and group of 16 rows.
+inline constexpr size_t kRun = 32;
+
 struct PackedLayout {
   tensor::DType dtype;
   Activation activation;
-  size_t block;  // values along K
-  size_t quants;
-  size_t high;
-  size_t scales;
-  size_t deltas;
+  size_t block;      // values along K
+  size_t low_bits;   // per value
+  size_t high_bits;  // per value
+  size_t scales;     // bytes per block and group
+  size_t deltas;     // bytes per block and group
 };
 
 inline constexpr Activation kF32Rows = Activation::kF32;
 inline constexpr Activation kInt8Rows = Activation::kInt8;
 // clang-format off
 inline constexpr PackedLayout kPackedLayouts[] = {
-    {tensor::DType::kF32,    kF32Rows,    4,  256,    0,   0,  0},
-    {tensor::DType::kF16,    kF32Rows,    4,  128,    0,   0,  0},
-    {tensor::DType::kBF16,   kF32Rows,    4,  128,    0,   0,  0},
-    {tensor::DType::kQ4_0,   kInt8Rows,  32,  256,    0,   0, 32},
-    {tensor::DType::kQ4_1,   kInt8Rows,  32,  256,    0,   0, 64},
-    {tensor::DType::kQ5_0,   kInt8Rows,  32,  256,   64,   0, 32},
-    {tensor::DType::kQ5_1,   kInt8Rows,  32,  256,   64,   0, 64},
-    {tensor::DType::kQ8_0,   kInt8Rows,  32,  512,    0,   0, 32},
-    {tensor::DType::kQ2_K,   kInt8Rows, 256, 1024,    0, 256, 64},
-    {tensor::DType::kQ3_K,   kInt8Rows, 256, 1024,  512, 256, 32},
-    {tensor::DType::kQ4_K,   kInt8Rows, 256, 2048,    0, 256, 64},
-    {tensor::DType::kQ5_K,   kInt8Rows, 256, 2048,  512, 256, 64},
-    {tensor::DType::kQ6_K,   kInt8Rows, 256, 2048, 1024, 256, 32},
-    {tensor::DType::kIQ4_NL, kInt8Rows,  32,  256,    0,   0, 32},
-    {tensor::DType::kIQ4_XS, kInt8Rows, 256, 2048,    0, 128, 32},
-    {tensor::DType::kMXFP4,  kInt8Rows,  32,  256,    0,   0, 16},
+    {tensor::DType::kF32,    kF32Rows,    4, 32, 0,   0,  0},
+    {tensor::DType::kF16,    kF32Rows,    4, 16, 0,   0,  0},
+    {tensor::DType::kBF16,   kF32Rows,    4, 16, 0,   0,  0},
+    {tensor::DType::kQ4_0,   kInt8Rows,  32,  4, 0,   0, 32},
+    {tensor::DType::kQ4_1,   kInt8Rows,  32,  4, 0,   0, 64},
+    {tensor::DType::kQ5_0,   kInt8Rows,  32,  4, 1,   0, 32},
+    {tensor::DType::kQ5_1,   kInt8Rows,  32,  4, 1,   0, 64},
+    {tensor::DType::kQ8_0,   kInt8Rows,  32,  8, 0,   0, 32},
+    {tensor::DType::kQ2_K,   kInt8Rows, 256,  2, 0, 256, 64},
+    {tensor::DType::kQ3_K,   kInt8Rows, 256,  2, 1, 256, 32},
+    {tensor::DType::kQ4_K,   kInt8Rows, 256,  4, 0, 256, 64},
+    {tensor::DType::kQ5_K,   kInt8Rows, 256,  4, 1, 256, 64},
+    {tensor::DType::kQ6_K,   kInt8Rows, 256,  4, 2, 256, 32},
+    {tensor::DType::kIQ4_NL, kInt8Rows,  32,  4, 0,   0, 32},
+    {tensor::DType::kIQ4_XS, kInt8Rows, 256,  4, 0, 128, 32},
+    {tensor::DType::kMXFP4,  kInt8Rows,  32,  4, 0,   0, 16},
 };
 // clang-format on
 
@@ -69,10 +76,10 @@ constexpr const PackedLayout* packed_layout(tensor::DType dtype) {
   return nullptr;
 }
 
-// Offsets of the regions of one group.
+// Offsets of the regions of one group; the low bits begin at 0.
 struct PackedRegions {
   size_t n_blocks;
-  size_t high;  // quants begin at 0
+  size_t high;
   size_t scales;
   size_t deltas;
   size_t n_bytes;
@@ -82,8 +89,9 @@ constexpr PackedRegions packed_regions(const PackedLayout& layout, size_t n_cols
   const auto lines = [](size_t n_bytes) { return (n_bytes + kLineBytes - 1) & ~(kLineBytes - 1); };
   PackedRegions at{};
   at.n_blocks = (n_cols + layout.block - 1) / layout.block;
-  at.high = lines(layout.quants * at.n_blocks);
-  at.scales = at.high + lines(layout.high * at.n_blocks);
+  const size_t n_values = at.n_blocks * layout.block;
+  at.high = lines(n_values * layout.low_bits * kGroupRows / 8);
+  at.scales = at.high + lines(n_values * layout.high_bits * kGroupRows / 8);
   at.deltas = at.scales + lines(layout.scales * at.n_blocks);
   at.n_bytes = at.deltas + lines(layout.deltas * at.n_blocks);
   return at;
