@@ -401,19 +401,21 @@ net::awaitable<bool> Connection::answer(Framing framing) {
   bool finished = false;
   while (is_good && !finished) {
     Exchange::Output output = exchange_->take();
-    if (!stream_.socket().is_open() || output.cut) {
+    if (!stream_.socket().is_open()) {
       is_good = false;
     } else if (output.empty()) {
       co_await wake_.async_wait(kToken);
     } else {
       finished = output.finished;
-      is_good = co_await send_output(std::move(output), framing);
+      const bool is_cut = output.cut;  // what there is goes out, but no proper end
+      is_good = co_await send_output(std::move(output), framing) && !is_cut;
       exchange_->sent();
     }
   }
   if (!is_good) close();
   co_await stop_watching();
-  co_return is_good&& framing.keep_alive&& stream_.socket().is_open();
+  if (!is_good || !framing.keep_alive) co_return false;
+  co_return stream_.socket().is_open();
 }
 
 std::string Connection::head_text(const Response& response, bool is_stream,
