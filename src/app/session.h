@@ -1,0 +1,40 @@
+// app/session.h - what a command gets: the settings, and how to register itself.
+//
+// main.cc makes one, every cmd_*.cc adds its subcommand to it, and after parsing exactly one
+// command runs. Threads: one.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+#include "app/config.h"
+#include "base/result.h"
+#include "hub/pull.h"
+#include "hub/store.h"
+
+namespace maru::app {
+
+struct Session {
+  CLI::App* root = nullptr;
+  Config config;                 // filled before the command runs
+  Overrides overrides;           // from flags, in order
+  std::function<int()> command;  // set by the subcommand that was named; gives the exit code
+
+  // A flag of a command for a setting of Config: --KEY VALUE.
+  void add_setting(CLI::App* to, const std::string& key, const std::string& help);
+  const CLI::App* find_command(const std::string& name) const;  // nullptr where there is none
+};
+
+// Each in cmd_NAME.cc.
+void add_list(Session& session);
+void add_pull(Session& session);
+void add_rm(Session& session);
+void add_version(Session& session);
+void add_help(Session& session);
+
+// Shows the licence, fetches with a progress bar, and can be stopped with Ctrl-C (in
+// cmd_pull.cc).
+Result<hub::StoredModel> pull_with_progress(const hub::Store& store,
+                                            const hub::CatalogueEntry& entry);
+
+}  // namespace maru::app

@@ -1,0 +1,73 @@
+#include "hub/sha256.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <openssl/evp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+namespace maru::hub {
+namespace {
+constexpr size_t kPieceBytes = 1 << 20;
+}
+
+Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
+  CHECK(context_ != nullptr);
+  CHECK(EVP_DigestInit_ex(context_, EVP_sha256(), nullptr) == 1);
+}
+
+Sha256::~Sha256() { EVP_MD_CTX_free(context_); }
+
+void Sha256::update(std::span<const std::byte> bytes) {
+  CHECK(EVP_DigestUpdate(context_, bytes.data(), bytes.size()) == 1);
+}
+
+std::string Sha256::hex() {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned n = 0;
+  CHECK(EVP_DigestFinal_ex(context_, digest.data(), &n) == 1);
+  std::string text;
+  for (unsigned i = 0; i < n; ++i) text += fmt::format("{:02x}", digest[i]);
+  return text;
+}
+
+Result<void> Sha256::update_from_file(const std::filesystem::path& path, uint64_t n_bytes,
+                                      const std::function<bool(uint64_t)>& on_bytes) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return Error{errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo,
+                 fmt::format("cannot open '{}': {}", path.string(), std::strerror(errno)),
+                 {}};
+  }
+  std::vector<std::byte> piece(kPieceBytes);
+  Result<void> outcome;
+  for (uint64_t done = 0; done < n_bytes;) {
+    const size_t want = static_cast<size_t>(std::min<uint64_t>(kPieceBytes, n_bytes - done));
+    const ssize_t n = ::read(fd, piece.data(), want);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      outcome = Error::io(fmt::format("cannot read '{}': {}", path.string(), std::strerror(errno)));
+      break;
+    }
+    if (n == 0) {
+      outcome = Error::corrupt(fmt::format(
+          "'{}' ends at byte {}, before the {} that it should have", path.string(), done, n_bytes));
+      break;
+    }
+    update(std::span(piece).first(static_cast<size_t>(n)));
+    done += static_cast<uint64_t>(n);
+    if (on_bytes && !on_bytes(done)) {
+      outcome = Error{ErrorCode::kCancelled, "stopped", {}};
+      break;
+    }
+  }
+  ::close(fd);
+  return outcome;
+}
+
+}  // namespace maru::hub

@@ -1,0 +1,231 @@
+#include "hub/store.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <numeric>
+#include <system_error>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/utf8.h"
+#include "hub/catalogue.h"
+
+namespace maru::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kHomeVersion = 1;
+constexpr size_t kSidecarBytesMax = 64 * 1024;
+constexpr size_t kModelsMax = 10'000;  // files looked at in one folder
+constexpr size_t kNameBytesMax = 200;
+
+// Levenshtein distance. Requires: both at most kNameBytesMax bytes.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];  // distance of a[0..i-1) and b[0..j-1)
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+std::string json_string(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+fs::path sidecar_path(fs::path model_path) { return model_path.replace_extension(".json"); }
+
+Result<void> check_version(const fs::path& home) {
+  const fs::path path = home / "version";
+  Result<std::string> text = read_file(path, kSidecarBytesMax);
+  if (!text.ok()) {
+    if (text.error().code != ErrorCode::kNotFound) return text.error();
+    return write_file_atomic(path, fmt::format("{}\n", kHomeVersion));
+  }
+  const int version = std::atoi(text->c_str());
+  if (version > kHomeVersion) {
+    return Error::unsupported(
+        fmt::format("'{}' was written by a newer Maru (data version {}; this one knows {}): use "
+                    "that one, or another MARU_HOME",
+                    home.string(), version, kHomeVersion));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string file_stem(std::string_view name) {
+  std::string stem(name);
+  std::ranges::replace(stem, ':', '-');
+  return stem;
+}
+
+std::vector<std::string> nearest_names(std::string_view wanted,
+                                       const std::vector<std::string>& candidates, size_t n) {
+  wanted = wanted.substr(0, kNameBytesMax);
+  std::vector<std::pair<size_t, std::string>> scored;
+  for (const std::string& candidate : candidates) {
+    const std::string_view shown = std::string_view(candidate).substr(0, kNameBytesMax);
+    size_t distance = edit_distance(wanted, shown);
+    const bool contained = !wanted.empty() && shown.find(wanted) != std::string_view::npos;
+    if (contained) distance = std::min<size_t>(distance, 1);
+    if (distance <= std::max<size_t>(2, wanted.size() / 2))
+      scored.emplace_back(distance, candidate);
+  }
+  std::ranges::sort(scored);
+  std::vector<std::string> names;
+  for (auto& [distance, name] : scored) {
+    if (names.size() == n) break;
+    if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+Result<Store> Store::open(const fs::path& home) {
+  Store store(home);
+  for (const fs::path& folder : {home, home / "models", home / "downloads"}) {
+    std::error_code error;
+    if (fs::is_directory(folder, error)) continue;
+    fs::create_directories(folder, error);
+    if (error) {
+      return Error::io(
+          fmt::format("cannot make the folder '{}': {}; set MARU_HOME to one that can "
+                      "be written",
+                      folder.string(), error.message()));
+    }
+    fs::permissions(folder, fs::perms::owner_all, error);
+  }
+  MARU_TRY_VOID(check_version(home));
+  return store;
+}
+
+fs::path Store::model_path(std::string_view name) const {
+  return home_ / "models" / (file_stem(name) + ".gguf");
+}
+
+Result<StoredModel> Store::inspect(const fs::path& path) const {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) {
+    return Error{errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo,
+                 fmt::format("cannot open '{}': {}", path.string(), std::strerror(errno)),
+                 {}};
+  }
+  if (!S_ISREG(info.st_mode)) {
+    return Error::invalid(fmt::format("'{}' is not a file; a GGUF file is wanted", path.string()));
+  }
+  StoredModel model;
+  model.name = replace_invalid_utf8(path.stem().string());
+  model.path = path;
+  model.bytes = static_cast<uint64_t>(info.st_size);
+  model.modified_at = info.st_mtime;
+  if (path.parent_path() != home_ / "models") return model;
+
+  if (const CatalogueEntry* entry = find_in_catalogue(model.name)) model.name = entry->name;
+  const Result<std::string> text = read_file(sidecar_path(path), kSidecarBytesMax);
+  if (!text.ok()) return model;
+  const Result<Json> json = parse_json(*text);
+  if (!json.ok() || !json->is_object()) return model;
+  if (const std::string name = json_string(*json, "name"); file_stem(name) == path.stem()) {
+    model.name = name;
+  }
+  model.source = json_string(*json, "source");
+  model.sha256 = json_string(*json, "sha256");
+  model.licence = json_string(*json, "licence");
+  if (const auto at = json->find("pulled_at"); at != json->end() && at->is_number_integer()) {
+    model.pulled_at = at->get<int64_t>();
+  }
+  return model;
+}
+
+Result<std::vector<StoredModel>> Store::list() const {
+  std::vector<StoredModel> models;
+  std::error_code error;
+  fs::directory_iterator files(home_ / "models", error);
+  for (size_t n = 0; !error && files != fs::directory_iterator() && n < kModelsMax; ++n) {
+    const fs::path path = files->path();
+    if (path.extension() == ".gguf") {
+      // A file that went away or is no file meanwhile is no model; that is not an error of listing.
+      if (Result<StoredModel> model = inspect(path); model.ok()) {
+        models.push_back(std::move(model).value());
+      }
+    }
+    files.increment(error);
+  }
+  if (error) {
+    return Error::io(
+        fmt::format("cannot list '{}': {}", (home_ / "models").string(), error.message()));
+  }
+  std::ranges::sort(models, {}, &StoredModel::name);
+  return models;
+}
+
+Error Store::not_found(std::string_view name) const {
+  std::vector<std::string> candidates;
+  if (const auto models = list(); models.ok()) {
+    for (const StoredModel& model : *models) candidates.push_back(model.name);
+  }
+  for (const CatalogueEntry& entry : catalogue()) candidates.push_back(entry.name);
+  std::string message = fmt::format("there is no model '{}' here", replace_invalid_utf8(name));
+  const std::vector<std::string> nearest = nearest_names(name, candidates, 3);
+  if (!nearest.empty()) message += fmt::format("; did you mean {}?", fmt::join(nearest, " or "));
+  message += " `maru list --available` shows what `maru pull NAME` can fetch";
+  return Error::not_found(std::move(message));
+}
+
+Result<StoredModel> Store::find(std::string_view name_or_path) const {
+  if (name_or_path.empty() || name_or_path.find('\0') != std::string_view::npos) {
+    return Error::invalid("a model is named by its name or the path of a GGUF file");
+  }
+  const bool is_path = name_or_path.find('/') != std::string_view::npos ||
+                       name_or_path.ends_with(".gguf") || name_or_path.size() > kNameBytesMax;
+  if (is_path) return inspect(fs::path(name_or_path));
+
+  const CatalogueEntry* entry = find_in_catalogue(name_or_path);
+  Result<StoredModel> model = inspect(model_path(entry ? entry->name : name_or_path));
+  if (model.ok() || model.error().code != ErrorCode::kNotFound) return model;
+  if (entry) {
+    return Error::not_found(
+        fmt::format("the model {} is not on this machine yet; `maru pull {}` "
+                    "fetches it ({} MB, {})",
+                    entry->name, entry->name, entry->bytes / 1'000'000, entry->licence));
+  }
+  return not_found(name_or_path);
+}
+
+Result<void> Store::describe(const StoredModel& model) const {
+  const Json json = {{"name", model.name},     {"source", model.source},
+                     {"sha256", model.sha256}, {"licence", model.licence},
+                     {"bytes", model.bytes},   {"pulled_at", model.pulled_at}};
+  return write_file_atomic(sidecar_path(model_path(model.name)), dump_json(json) + "\n");
+}
+
+Result<StoredModel> Store::remove(std::string_view name) const {
+  MARU_TRY(model, find(name));
+  if (model.path.parent_path() != home_ / "models") {
+    return Error::invalid(
+        fmt::format("'{}' is not in the store at '{}'; Maru deletes only what it keeps there",
+                    model.path.string(), home_.string()));
+  }
+  std::error_code error;
+  fs::remove(model.path, error);
+  if (error) {
+    return Error::io(fmt::format("cannot delete '{}': {}", model.path.string(), error.message()));
+  }
+  fs::remove(sidecar_path(model.path), error);
+  return model;
+}
+
+}  // namespace maru::hub
