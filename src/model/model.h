@@ -18,6 +18,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
+#include "model/counters.h"
 
 namespace maru::gguf {
 class File;
@@ -72,6 +73,8 @@ class Model {
   // Requires: token ids in range; positions contiguous per sequence and below n_blocks * 64; kv
   // made by this model. Two slices of one batch never share a writable block.
   virtual void forward(std::span<const Slice> batch, KvStore& kv, std::span<float> logits) = 0;
+  // What all forward passes so far cost.
+  virtual Counters counters() const = 0;
 };
 
 struct LoadOptions {
@@ -80,6 +83,7 @@ struct LoadOptions {
 };
 
 // Reads config and weights, repacking in parallel.
+// Requires: file outlives the model, which reads embedding rows from its mapping.
 // Errors: kUnsupported names an unknown architecture or tensor type; kCorrupt names a missing
 // tensor or a wrong shape (expected and found); kResourceExhausted.
 Result<std::unique_ptr<Model>> load_model(const gguf::File& file, const LoadOptions& options);

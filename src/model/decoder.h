@@ -1,0 +1,124 @@
+// model/decoder.h - the forward pass of every decoder family: a straight list of stages per layer,
+// each ended by one barrier.
+//
+//   attention_in    add what is pending, norm, q k v, their norms and rope, write the cache
+//   attend          scores and weighted values (attention.cc)
+//   attention_out   output projection
+//   ffn_in          add, norm, gate and up, activation          or  experts (moe.cc)
+//   ffn_out         down projection
+//
+// What a stage leaves to be added to the residual stream is "pending": the next stage adds it while
+// it makes its own input, which saves a barrier. Owned by engine/; runs on its thread and pool.
+#pragma once
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "model/attention.h"
+#include "model/kv_cache.h"
+#include "model/model.h"
+#include "model/pass.h"
+#include "model/spec.h"
+#include "model/weights.h"
+#include "model/workspace.h"
+
+namespace maru::model {
+
+class Decoder final : public Model {
+ public:
+  static Result<std::unique_ptr<Model>> create(DecoderSpec spec, DecoderWeights weights,
+                                               const LoadOptions& options, std::string name);
+
+  const ModelInfo& info() const override { return info_; }
+  Result<std::unique_ptr<KvStore>> make_kv_store(size_t n_blocks) const override;
+  void forward(std::span<const Slice> batch, KvStore& kv, std::span<float> logits) override;
+  Counters counters() const override { return work_.counters(); }
+
+ private:
+  using Worker = Workspace::Worker;
+
+  // Something to add to the residual stream, after a norm where there is one.
+  struct Pending {
+    const float* y = nullptr;
+    const NormWeights* norm = nullptr;
+  };
+
+  // One tile of the attention: queries of some tokens and heads that share a KV head.
+  struct AttentionItem {
+    const Run* run;
+    size_t head_kv;
+    size_t head_begin, head_end;  // query heads
+    size_t row_begin, row_end;    // rows of the pass
+  };
+
+  // One token's use of one expert.
+  struct Slot {
+    size_t expert;
+    size_t row;
+    size_t rank;  // among the row's choices; they are added in this order
+    float weight;
+  };
+  struct ExpertTile {
+    Tile tile;
+    size_t expert;
+    size_t slot_begin, slot_end;
+  };
+
+  Decoder(DecoderSpec spec, DecoderWeights weights, Workspace work, ModelInfo info);
+
+  void forward_pass(KvCache& kv, std::span<float> logits);
+  void fill_ropes();
+
+  void attention_in(size_t i, KvCache& kv);
+  void attend(size_t i, KvCache& kv);
+  void attention_out(size_t i);
+  void ffn_in(size_t i);
+  void ffn_out(size_t i);
+  void output(std::span<float> logits);
+
+  // The norm of one row of the residual stream, with what is pending added. Returns worker.row.
+  const float* residual_row(const NormWeights& norm, size_t row, Worker& worker, bool owner);
+  // After a stage whose inputs were residual_row()s: x has been replaced.
+  void finish_residual();
+  void embed(TokenId token, float* x) const;
+  void apply_norm(const NormWeights& norm, const float* x, float* y, size_t n) const;
+
+  enum class Part : uint8_t { kQuery, kKey, kValue };
+  void make_qkv_tiles(const LayerWeights& layer);
+  void finish_rows(size_t i, KvCache& kv);
+  void finish_head(size_t i, Part part, size_t head, size_t row, float* values, KvCache& kv);
+  void make_attention_items(size_t i);
+  void attend_item(size_t i, const AttentionItem& item, KvCache& kv, Worker& worker);
+  // y = matrix * x for all rows, into a [n_tokens, d_model].
+  void project(const Matrix& matrix, size_t n_cols, const float* x, size_t x_stride, float* y);
+  const float* ffn_row(const LayerWeights& layer, size_t row, Worker& worker, bool owner);
+  void ffn_tile(const Ffn& ffn, const Tile& up, const std::byte* gate_in, const std::byte* up_in,
+                std::array<size_t, 2> strides, size_t n_rows, float* hidden, Worker& worker);
+  void activate(float* gate, float* up, size_t n) const;
+  void finish_logits(size_t begin, size_t n, float* logits) const;
+
+  void experts(size_t i);
+  void route(size_t i);
+  void cut_expert_tiles(const LayerWeights& layer, Matrix Ffn::* matrix);
+  void experts_down(size_t i);
+  void add_slots(size_t row);
+
+  DecoderSpec spec_;
+  DecoderWeights weights_;
+  Workspace work_;
+  ModelInfo info_;
+  KvLayout kv_layout_;
+  bool heads_are_tiles_;  // heads begin at multiples of 16 rows
+  Pass pass_;
+
+  // State of the pass in progress.
+  bool embed_pending_ = false;
+  std::vector<Pending> pending_;
+  std::vector<Tile> tiles_;
+  std::vector<AttentionItem> items_;
+  std::vector<Slot> slots_;      // sorted by expert
+  std::vector<size_t> slot_of_;  // [n_tokens, choices of a row] -> index of slots_
+  std::vector<ExpertTile> expert_tiles_;
+};
+
+}  // namespace maru::model

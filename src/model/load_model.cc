@@ -1,0 +1,31 @@
+// model/load_model.cc - from an open GGUF file to a Model: finds the family by
+// general.architecture.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "model/decoder.h"
+#include "model/families.h"
+#include "model/model.h"
+
+namespace maru::model {
+
+Result<std::unique_ptr<Model>> load_model(const gguf::File& file, const LoadOptions& options) {
+  CHECK(options.pool != nullptr && options.kernels != nullptr);
+  MARU_TRY(architecture, file.metadata().get_string("general.architecture"));
+  MARU_TRY(name, file.metadata().get_string_or("general.name", ""));
+  const auto family = std::ranges::find(families(), architecture, &Family::architecture);
+  if (family == families().end()) {
+    std::vector<std::string_view> known;
+    for (const Family& f : families()) known.push_back(f.architecture);
+    return Error::unsupported(fmt::format("architecture '{}' is not known; accepted: {}",
+                                          architecture, fmt::join(known, ", ")));
+  }
+  const Config config(file, std::string(architecture));
+  MARU_TRY(spec, family->spec(config));
+  MARU_TRY(weights, load_weights(spec, config, *options.pool));
+  return Decoder::create(std::move(spec), std::move(weights), options, std::string(name));
+}
+
+}  // namespace maru::model

@@ -1,0 +1,55 @@
+// model/packer.h - repacks matrices of a GGUF file into one arena, in parallel.
+//
+// First every matrix is added, which checks its tensor and adds up the memory; then pack() does the
+// work. Used by weights.cc at load time only.
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "gguf/file.h"
+#include "model/arena.h"
+#include "model/weights.h"
+
+namespace maru::model {
+
+// Rows [begin, begin + n_rows) of a tensor's rows (fused tensors hold several matrices).
+struct RowRange {
+  size_t begin = 0;
+  size_t n_rows = 0;
+  size_t n_rows_total = 0;  // that the tensor must have
+};
+
+class Packer {
+ public:
+  explicit Packer(const gguf::File& file) : file_(file) {}
+
+  // matrix is filled in now except for its data, which pack() sets; it must stay where it is.
+  Result<void> add(std::string_view tensor, RowRange rows, size_t n_cols, Matrix& matrix);
+
+  // Errors: kResourceExhausted.
+  Result<Arena> pack(ThreadPool& pool);
+
+  uint64_t n_params() const { return n_params_; }
+
+ private:
+  struct Item {
+    gguf::TensorView view;
+    const std::byte* rows;  // of the first row
+    Matrix* matrix;
+    size_t arena_offset;
+    bool last_of_tensor;
+  };
+
+  void pack_item(const Item& item, Arena& arena, ThreadPool& pool);
+
+  const gguf::File& file_;
+  std::vector<Item> items_;
+  size_t n_bytes_ = 0;
+  uint64_t n_params_ = 0;
+};
+
+}  // namespace maru::model

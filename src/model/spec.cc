@@ -1,0 +1,113 @@
+#include "model/spec.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace maru::model {
+namespace {
+
+constexpr size_t kLayersMax = 1024;
+constexpr size_t kHeadsMax = 1024;
+
+Result<size_t> vocabulary_size(const Config& config) {
+  MARU_TRY(embeddings, config.file().tensor("token_embd.weight"));
+  if (embeddings.n_rows() > kCountMax) {
+    return Error::corrupt(fmt::format("tensor 'token_embd.weight' has {} rows, more than {}",
+                                      embeddings.n_rows(), kCountMax));
+  }
+  return embeddings.n_rows();
+}
+
+Result<void> check_sizes(const DecoderSpec& spec) {
+  if (spec.d_model == 0 || spec.d_k == 0 || spec.d_v == 0 || spec.n_head == 0 ||
+      spec.n_head > kHeadsMax || spec.d_k > kHeadMax || spec.d_v > kHeadMax) {
+    return Error::corrupt(fmt::format("{} heads of {} and {} values in a model of {} make no sense",
+                                      spec.n_head, spec.d_k, spec.d_v, spec.d_model));
+  }
+  for (size_t i = 0; i < spec.n_layer(); ++i) {
+    const size_t n_kv = spec.layers[i].n_head_kv;
+    if (n_kv != 0 && spec.n_head % n_kv != 0) {
+      return Error::corrupt(fmt::format("layer {}: {} query heads do not divide among {} KV heads",
+                                        i, spec.n_head, n_kv));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<DecoderSpec> common_spec(const Config& config, bool rope_interleaved) {
+  DecoderSpec spec;
+  spec.architecture = config.architecture();
+  MARU_TRY(n_layer, config.count("block_count"));
+  if (n_layer == 0 || n_layer > kLayersMax) {
+    return Error::corrupt(fmt::format("block_count is {}, expected 1 to {}", n_layer, kLayersMax));
+  }
+  MARU_TRY(d_model, config.count("embedding_length"));
+  MARU_TRY(n_head, config.count("attention.head_count"));
+  MARU_TRY(n_ctx, config.count("context_length"));
+  MARU_TRY(n_vocab, vocabulary_size(config));
+  if (n_head == 0) return Error::corrupt("attention.head_count is 0");
+  MARU_TRY(d_k, config.count_or("attention.key_length", d_model / n_head));
+  MARU_TRY(d_v, config.count_or("attention.value_length", d_model / n_head));
+  std::vector<size_t> n_head_kv(n_layer, n_head);
+  if (config.has("attention.head_count_kv")) {
+    MARU_TRY(counts, config.counts("attention.head_count_kv", n_layer));
+    n_head_kv = counts;
+  }
+  std::vector<size_t> d_ff(n_layer, 0);
+  if (config.has("feed_forward_length")) {
+    MARU_TRY(counts, config.counts("feed_forward_length", n_layer));
+    d_ff = counts;
+  }
+  if (config.has("attention.layer_norm_epsilon")) {
+    spec.norm = NormKind::kLayer;
+    MARU_TRY(eps, config.number("attention.layer_norm_epsilon"));
+    spec.norm_eps = eps;
+  } else {
+    MARU_TRY(eps, config.number("attention.layer_norm_rms_epsilon"));
+    spec.norm_eps = eps;
+  }
+  spec.d_model = d_model, spec.n_head = n_head, spec.d_k = d_k, spec.d_v = d_v;
+  spec.n_vocab = n_vocab, spec.n_ctx_train = n_ctx;
+  for (size_t i = 0; i < n_layer; ++i) {
+    spec.layers.push_back({.n_head_kv = n_head_kv[i], .d_ff = d_ff[i]});
+  }
+  MARU_TRY_VOID(check_sizes(spec));
+  spec.attention_scale = 1.0f / std::sqrt(static_cast<float>(d_k));
+  MARU_TRY(rope, rope_from_config(config, d_k, rope_interleaved));
+  spec.ropes.push_back(std::move(rope));
+  return spec;
+}
+
+Result<MoeSpec> moe_spec(const Config& config) {
+  MoeSpec moe;
+  MARU_TRY(n_expert, config.count_or("expert_count", 0));
+  if (n_expert == 0) return moe;
+  MARU_TRY(n_used, config.count("expert_used_count"));
+  MARU_TRY(d_ff_dense, config.count_or("feed_forward_length", 0));
+  MARU_TRY(d_ff, config.count_or("expert_feed_forward_length", d_ff_dense));
+  MARU_TRY(n_shared, config.count_or("expert_shared_count", 0));
+  MARU_TRY(d_shared, config.count_or("expert_shared_feed_forward_length", n_shared * d_ff));
+  MARU_TRY(gating, config.count_or("expert_gating_func", 1));
+  MARU_TRY(normalize, config.flag_or("expert_weights_norm", false));
+  MARU_TRY(scale, config.number_or("expert_weights_scale", 1.0f));
+  if (n_used == 0 || n_used > n_expert || d_ff == 0) {
+    return Error::corrupt(
+        fmt::format("{} of {} experts with {} values make no sense", n_used, n_expert, d_ff));
+  }
+  moe.n_expert = n_expert, moe.n_used = n_used, moe.d_ff = d_ff, moe.d_ff_shared = d_shared;
+  moe.gating = gating == 2 ? Gating::kSigmoid : Gating::kSoftmax;
+  moe.normalize = normalize;
+  moe.scale = scale == 0.0f ? 1.0f : scale;
+  return moe;
+}
+
+void set_window_pattern(DecoderSpec& spec, size_t window, size_t period) {
+  for (size_t i = 0; i < spec.n_layer(); ++i) {
+    if ((i + 1) % period != 0) spec.layers[i].window = window;
+  }
+}
+
+}  // namespace maru::model

@@ -1,0 +1,111 @@
+// model/spec.h - what a family file says about its layers: plain data that the weight loader and
+// the decoder follow.
+//
+// Made by families/*.cc from a file's metadata, then immutable. The features are named after what
+// they do, never after a family: a new family is one file that fills this in.
+#pragma once
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/config.h"
+#include "model/rope.h"
+
+namespace maru::model {
+
+enum class NormKind : uint8_t { kRms, kLayer };
+
+enum class FfnKind : uint8_t {
+  kSiluGated,    // down(silu(gate) * up)
+  kGeluGated,    // the tanh form of gelu
+  kClampedSilu,  // gpt-oss: gate <= 7, |up| <= 7, gate * sigmoid(1.702 gate) * (up + 1)
+  kGelu,         // down(gelu(up)), no gate
+  kReluSquared,  // down(max(up, 0)^2), no gate
+};
+constexpr bool has_gate(FfnKind kind) { return kind <= FfnKind::kClampedSilu; }
+
+enum class QkNorm : uint8_t {
+  kNone,
+  kPerHead,           // one weight for all heads, before rope
+  kPerHeadAfterRope,  // the same, after it
+  kWhole,             // over all heads of a token together, before rope
+};
+
+inline constexpr size_t kNoRope = SIZE_MAX;
+inline constexpr size_t kHeadMax = 1024;  // values of one head
+
+struct LayerSpec {
+  size_t rope = 0;       // index of DecoderSpec::ropes, or kNoRope
+  size_t window = 0;     // a token sees the last `window` positions, itself included; 0 = all
+  size_t n_head_kv = 0;  // 0 = no attention in this layer
+  size_t d_ff = 0;       // of the dense feed-forward
+  bool experts = false;  // a mixture instead of the dense feed-forward
+};
+
+enum class Gating : uint8_t {
+  kSoftmax,        // softmax over all experts, then the best
+  kSoftmaxOfBest,  // the best by logit, then softmax over them
+  kSigmoid,        // sigmoid of each
+};
+
+struct MoeSpec {
+  size_t n_expert = 0;
+  size_t n_used = 0;
+  size_t d_ff = 0;         // of one expert
+  size_t d_ff_shared = 0;  // of the expert that every token uses; 0 = none
+  Gating gating = Gating::kSoftmax;
+  bool normalize = false;  // chosen weights are divided by their sum
+  float scale = 1.0f;      // and then multiplied by this
+};
+
+// GGUF names of the norms within a layer, without ".weight"; empty = the layer has none there.
+struct NormNames {
+  std::string attn_in = "attn_norm";
+  std::string attn_out;  // on the attention's output, before the residual
+  std::string ffn_in = "ffn_norm";
+  std::string ffn_out;
+};
+
+struct DecoderSpec {
+  std::string architecture;
+  size_t d_model = 0;
+  size_t n_head = 0;
+  size_t d_k = 0;  // of one head's key and query
+  size_t d_v = 0;
+  size_t n_vocab = 0;
+  size_t n_ctx_train = 0;
+
+  NormKind norm = NormKind::kRms;
+  float norm_eps = 1e-5f;
+  NormNames norm_names;
+  QkNorm qk_norm = QkNorm::kNone;
+  FfnKind ffn = FfnKind::kSiluGated;
+  bool parallel_residual = false;  // attention and feed-forward both read the same norm
+
+  float embedding_scale = 1.0f;
+  float residual_scale = 1.0f;
+  float attention_scale = 0.0f;    // of q k^T
+  float attention_softcap = 0.0f;  // 0 = none
+  float logit_scale = 1.0f;        // logits are multiplied by this
+  float logit_softcap = 0.0f;
+
+  std::vector<Rope> ropes;
+  std::vector<LayerSpec> layers;
+  MoeSpec moe;
+
+  size_t n_layer() const { return layers.size(); }
+};
+
+// The keys that all families share: sizes, heads, rms epsilon, one LayerSpec per layer with the
+// first rope. attention_scale is 1/sqrt(d_k). Families change what differs.
+Result<DecoderSpec> common_spec(const Config& config, bool rope_interleaved);
+
+// The expert keys that all families share; none where expert_count is absent or 0.
+Result<MoeSpec> moe_spec(const Config& config);
+
+// Where layer i is a full-attention layer every `period` layers (the last of each), the others get
+// the window.
+void set_window_pattern(DecoderSpec& spec, size_t window, size_t period);
+
+}  // namespace maru::model

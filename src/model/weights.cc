@@ -1,0 +1,164 @@
+#include "model/weights.h"
+
+#include <fmt/format.h>
+
+#include "model/packer.h"
+
+namespace maru::model {
+namespace {
+
+// Names and shapes of one file's tensors, as GGUF files of every family have them.
+class Loader {
+ public:
+  Loader(const DecoderSpec& spec, const Config& config)
+      : spec_(spec), config_(config), packer_(config.file()) {}
+
+  Result<DecoderWeights> load(ThreadPool& pool) {
+    DecoderWeights weights;
+    weights.file = &config_.file();
+    weights.layers.resize(spec_.n_layer());  // the packer keeps pointers into it from here on
+    MARU_TRY_VOID(read_ends(weights));
+    for (size_t i = 0; i < spec_.n_layer(); ++i) {
+      MARU_TRY_VOID(read_layer(i, weights.layers[i]));
+    }
+    MARU_TRY(arena, packer_.pack(pool));
+    weights.arena = std::move(arena);
+    weights.n_params = packer_.n_params();
+    if (has("output.weight")) weights.n_params += weights.embeddings.n_elements();
+    return weights;
+  }
+
+ private:
+  bool has(std::string_view tensor) const { return config_.file().find_tensor(tensor) != nullptr; }
+
+  Result<void> read_matrix(const std::string& name, size_t n_rows, size_t n_cols, Matrix& out) {
+    return read_rows(name, {0, n_rows, n_rows}, n_cols, out);
+  }
+
+  Result<void> read_rows(const std::string& name, RowRange rows, size_t n_cols, Matrix& out) {
+    MARU_TRY_VOID(packer_.add(name + ".weight", rows, n_cols, out));
+    MARU_TRY(bias, config_.optional_vector(name + ".bias", rows.n_rows_total));
+    if (!bias.empty()) {
+      const auto first = bias.begin() + static_cast<ptrdiff_t>(rows.begin);
+      out.bias.assign(first, first + static_cast<ptrdiff_t>(rows.n_rows));
+    }
+    return {};
+  }
+
+  Result<void> read_norm(const std::string& name, size_t n, NormWeights& out) {
+    MARU_TRY(weight, config_.vector(name + ".weight", n));
+    MARU_TRY(bias, config_.optional_vector(name + ".bias", n));
+    out = {std::move(weight), std::move(bias)};
+    return {};
+  }
+
+  Result<void> read_ends(DecoderWeights& weights) {
+    MARU_TRY(embeddings, config_.file().tensor("token_embd.weight"));
+    weights.embeddings = embeddings;
+    if (embeddings.n_cols() != spec_.d_model) {
+      return Error::corrupt(fmt::format("tensor 'token_embd.weight' has rows of {}, expected {}",
+                                        embeddings.n_cols(), spec_.d_model));
+    }
+    MARU_TRY_VOID(read_norm("output_norm", spec_.d_model, weights.final_norm));
+    const bool tied = !has("output.weight");
+    return read_matrix(tied ? "token_embd" : "output", spec_.n_vocab, spec_.d_model,
+                       weights.output);
+  }
+
+  Result<void> read_layer(size_t i, LayerWeights& layer) {
+    const std::string blk = fmt::format("blk.{}.", i);
+    const NormNames& names = spec_.norm_names;
+    const std::pair<const std::string&, NormWeights&> norms[] = {{names.attn_in, layer.attn_in},
+                                                                 {names.attn_out, layer.attn_out},
+                                                                 {names.ffn_in, layer.ffn_in},
+                                                                 {names.ffn_out, layer.ffn_out}};
+    for (const auto& [name, norm] : norms) {
+      if (!name.empty()) MARU_TRY_VOID(read_norm(blk + name, spec_.d_model, norm));
+    }
+    MARU_TRY_VOID(read_attention(blk, spec_.layers[i].n_head_kv, layer));
+    if (spec_.layers[i].experts) return read_experts(blk, layer);
+    return read_ffn(blk, spec_.layers[i].d_ff, layer.ffn);
+  }
+
+  Result<void> read_attention(const std::string& blk, size_t n_head_kv, LayerWeights& layer) {
+    const size_t n_q = spec_.n_head * spec_.d_k;
+    const size_t n_k = n_head_kv * spec_.d_k;
+    const size_t n_v = n_head_kv * spec_.d_v;
+    if (has(blk + "attn_qkv.weight")) {
+      const std::string name = blk + "attn_qkv";
+      const size_t n_all = n_q + n_k + n_v;
+      MARU_TRY_VOID(read_rows(name, {0, n_q, n_all}, spec_.d_model, layer.q));
+      MARU_TRY_VOID(read_rows(name, {n_q, n_k, n_all}, spec_.d_model, layer.k));
+      MARU_TRY_VOID(read_rows(name, {n_q + n_k, n_v, n_all}, spec_.d_model, layer.v));
+    } else {
+      MARU_TRY_VOID(read_matrix(blk + "attn_q", n_q, spec_.d_model, layer.q));
+      MARU_TRY_VOID(read_matrix(blk + "attn_k", n_k, spec_.d_model, layer.k));
+      MARU_TRY_VOID(read_matrix(blk + "attn_v", n_v, spec_.d_model, layer.v));
+    }
+    const size_t n_attn = spec_.n_head * spec_.d_v;
+    MARU_TRY_VOID(read_matrix(blk + "attn_output", spec_.d_model, n_attn, layer.out));
+    if (spec_.qk_norm != QkNorm::kNone) {
+      const bool whole = spec_.qk_norm == QkNorm::kWhole;
+      MARU_TRY_VOID(read_norm(blk + "attn_q_norm", whole ? n_q : spec_.d_k, layer.q_norm));
+      MARU_TRY_VOID(read_norm(blk + "attn_k_norm", whole ? n_k : spec_.d_k, layer.k_norm));
+    }
+    MARU_TRY(sinks, config_.optional_vector(blk + "attn_sinks.weight", spec_.n_head));
+    layer.sinks = std::move(sinks);
+    return {};
+  }
+
+  Result<void> read_ffn(const std::string& blk, size_t d_ff, Ffn& ffn) {
+    const std::string up = blk + "ffn_up";
+    if (has_gate(spec_.ffn) && !has(blk + "ffn_gate.weight")) {  // gate and up in one tensor
+      MARU_TRY_VOID(read_rows(up, {0, d_ff, 2 * d_ff}, spec_.d_model, ffn.gate));
+      MARU_TRY_VOID(read_rows(up, {d_ff, d_ff, 2 * d_ff}, spec_.d_model, ffn.up));
+    } else {
+      if (has_gate(spec_.ffn)) {
+        MARU_TRY_VOID(read_matrix(blk + "ffn_gate", d_ff, spec_.d_model, ffn.gate));
+      }
+      MARU_TRY_VOID(read_matrix(up, d_ff, spec_.d_model, ffn.up));
+    }
+    return read_matrix(blk + "ffn_down", spec_.d_model, d_ff, ffn.down);
+  }
+
+  Result<void> read_experts(const std::string& blk, LayerWeights& layer) {
+    const MoeSpec& moe = spec_.moe;
+    MARU_TRY_VOID(read_matrix(blk + "ffn_gate_inp", moe.n_expert, spec_.d_model, layer.router));
+    MARU_TRY(bias, config_.optional_vector(blk + "exp_probs_b.bias", moe.n_expert));
+    layer.selection_bias = std::move(bias);
+    const bool shared = moe.d_ff_shared > 0;
+    layer.experts.resize(moe.n_expert + (shared ? 1 : 0));
+    const size_t n_up = moe.n_expert * moe.d_ff;
+    const size_t n_down = moe.n_expert * spec_.d_model;
+    for (size_t e = 0; e < moe.n_expert; ++e) {
+      Ffn& ffn = layer.experts[e];
+      const RowRange up = {e * moe.d_ff, moe.d_ff, n_up};
+      MARU_TRY_VOID(read_rows(blk + "ffn_gate_exps", up, spec_.d_model, ffn.gate));
+      MARU_TRY_VOID(read_rows(blk + "ffn_up_exps", up, spec_.d_model, ffn.up));
+      MARU_TRY_VOID(read_rows(blk + "ffn_down_exps", {e * spec_.d_model, spec_.d_model, n_down},
+                              moe.d_ff, ffn.down));
+    }
+    if (!shared) return {};
+    Ffn& ffn = layer.experts.back();
+    const size_t d_shared = moe.d_ff_shared;
+    MARU_TRY_VOID(read_matrix(blk + "ffn_gate_shexp", d_shared, spec_.d_model, ffn.gate));
+    MARU_TRY_VOID(read_matrix(blk + "ffn_up_shexp", d_shared, spec_.d_model, ffn.up));
+    MARU_TRY_VOID(read_matrix(blk + "ffn_down_shexp", spec_.d_model, d_shared, ffn.down));
+    MARU_TRY(gate, config_.optional_vector(blk + "ffn_gate_inp_shexp.weight", spec_.d_model));
+    layer.shared_gate = std::move(gate);
+    return {};
+  }
+
+  const DecoderSpec& spec_;
+  const Config& config_;
+  Packer packer_;
+};
+
+}  // namespace
+
+Result<DecoderWeights> load_weights(const DecoderSpec& spec, const Config& config,
+                                    ThreadPool& pool) {
+  return Loader(spec, config).load(pool);
+}
+
+}  // namespace maru::model

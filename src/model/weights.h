@@ -1,0 +1,69 @@
+// model/weights.h - a decoder's weights as the kernels want them, read and repacked from a GGUF
+// file.
+//
+// Loaded once, then read by the decoder from all threads of its pool. It must not know tokens or
+// caches.
+#pragma once
+#include <cstddef>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "gguf/file.h"
+#include "kernels/kernel_table.h"
+#include "model/arena.h"
+#include "model/spec.h"
+
+namespace maru::model {
+
+// y = W x + bias.
+struct Matrix {
+  kernels::PackedMatrix packed;  // n_rows 0: the layer has no such matrix
+  kernels::Activation activation = kernels::Activation::kF32;
+  std::vector<float> bias;  // [n_rows] or empty
+
+  bool present() const { return packed.n_rows > 0; }
+  size_t n_bytes() const { return packed.group_bytes * packed.n_groups(); }
+};
+
+struct NormWeights {
+  std::vector<float> weight;  // empty: there is no norm here
+  std::vector<float> bias;    // or empty
+
+  bool present() const { return !weight.empty(); }
+};
+
+struct Ffn {
+  Matrix gate, up, down;  // [d_ff, d_model], [d_ff, d_model], [d_model, d_ff]
+};
+
+struct LayerWeights {
+  NormWeights attn_in, attn_out, ffn_in, ffn_out;
+  Matrix q, k, v, out;
+  NormWeights q_norm, k_norm;
+  std::vector<float> sinks;  // [n_head] or empty
+
+  Ffn ffn;  // dense
+
+  Matrix router;                      // [n_expert, d_model]
+  std::vector<float> selection_bias;  // [n_expert] or empty: added for choosing, not for weighing
+  std::vector<Ffn> experts;           // [n_expert], then the shared one where there is one
+  std::vector<float> shared_gate;     // [d_model] or empty: sigmoid(w x) weighs the shared expert
+};
+
+struct DecoderWeights {
+  const gguf::File* file = nullptr;
+  gguf::TensorView embeddings;  // rows are dequantized from the mapped file as tokens come
+  std::vector<LayerWeights> layers;
+  NormWeights final_norm;
+  Matrix output;  // [n_vocab, d_model]
+  Arena arena;    // behind every Matrix
+  uint64_t n_params = 0;
+};
+
+// Errors: kCorrupt names a missing tensor, or one of the wrong shape with what was expected and
+// found; kUnsupported names a tensor type; kResourceExhausted.
+Result<DecoderWeights> load_weights(const DecoderSpec& spec, const Config& config,
+                                    ThreadPool& pool);
+
+}  // namespace maru::model

@@ -1,0 +1,181 @@
+#include "model/workspace.h"
+
+#include <algorithm>
+
+namespace maru::model {
+namespace {
+
+using kernels::Activation;
+
+constexpr size_t kTileBytes = 128 << 10;
+constexpr size_t kTilesMin = 16;
+constexpr size_t kAlignment = 64;
+// Rows that one worker makes at a time where rows are not repeated.
+constexpr size_t kRowsPerChunk = 4;
+constexpr std::array kActivations = {Activation::kF32, Activation::kInt8};
+
+// Hands out consecutive parts of an arena; with no arena it only adds up.
+class Carver {
+ public:
+  explicit Carver(std::byte* base) : base_(base) {}
+  std::byte* bytes(size_t n) {
+    std::byte* at = base_ == nullptr ? nullptr : base_ + n_bytes_;
+    n_bytes_ += (n + kAlignment - 1) / kAlignment * kAlignment;
+    return at;
+  }
+  float* floats(size_t n) { return reinterpret_cast<float*>(bytes(n * sizeof(float))); }
+  size_t n_bytes() const { return n_bytes_; }
+
+ private:
+  std::byte* base_;
+  size_t n_bytes_ = 0;
+};
+
+size_t widest_input(const WorkspaceSizes& s) { return std::max({s.d_model, s.n_attn, s.n_hidden}); }
+
+}  // namespace
+
+size_t Tile::n_rows() const {
+  return std::min(group_end * 16, matrix->packed.n_rows) - row_begin();
+}
+
+size_t tile_groups(const Matrix& matrix) {
+  const size_t by_bytes = kTileBytes / matrix.packed.group_bytes;
+  return std::max<size_t>(1, std::min(by_bytes, matrix.packed.n_groups() / kTilesMin));
+}
+
+void cut_tiles(const Matrix& matrix, std::vector<Tile>& tiles) {
+  const size_t n_groups = matrix.packed.n_groups();
+  const size_t step = tile_groups(matrix);
+  for (size_t begin = 0; begin < n_groups; begin += step) {
+    tiles.push_back({&matrix, begin, std::min(begin + step, n_groups)});
+  }
+}
+
+Result<Workspace> Workspace::create(const WorkspaceSizes& sizes, ThreadPool& pool,
+                                    const kernels::KernelTable& kernels) {
+  Workspace w;
+  w.sizes = sizes;
+  w.pool_ = &pool;
+  w.kernels_ = &kernels;
+  w.workers_.resize(pool.n_threads());
+  const size_t n_slots = std::max(sizes.n_slots, kPassRows);
+  const size_t n_widest = widest_input(sizes);
+  const auto carve = [&](Carver carver) {
+    w.x = carver.floats(kPassRows * sizes.d_model);
+    w.x_next = carver.floats(kPassRows * sizes.d_model);
+    for (float*& y : w.y) y = carver.floats(kPassRows * sizes.d_model);
+    w.normed = carver.floats(kPassRows * sizes.d_model);
+    w.q = carver.floats(kPassRows * sizes.n_q);
+    w.k_raw = carver.floats(kPassRows * sizes.n_q);
+    w.v_raw = carver.floats(kPassRows * sizes.n_q);
+    w.attn = carver.floats(kPassRows * sizes.n_attn);
+    w.hidden = carver.floats(n_slots * sizes.n_hidden);
+    w.rope = carver.floats(kPassRows * sizes.n_rope);
+    if (sizes.n_slots > 0) w.slot_y = carver.floats(n_slots * sizes.d_model);
+    for (size_t kind = 0; kind < 2; ++kind) {
+      const Activation activation = kActivations[kind];
+      const size_t widest = kernels::activation_row_bytes(activation, n_widest);
+      const size_t model = kernels::activation_row_bytes(activation, sizes.d_model);
+      w.shared[kind] = carver.bytes(n_slots * widest);
+      if (sizes.n_slots > 0) w.slot_inputs[kind] = carver.bytes(n_slots * model);
+      for (Worker& worker : w.workers_)
+        worker.repeated[kind] = carver.bytes(kRepeatedRows * widest);
+    }
+    for (Worker& worker : w.workers_) {
+      worker.x = carver.floats(sizes.d_model);
+      worker.row = carver.floats(n_widest);
+      worker.spare = carver.floats(sizes.d_model);
+      for (float*& tile : worker.tile) tile = carver.floats(kPassRows * sizes.n_tile);
+      worker.attention = carver.floats(sizes.n_attention);
+    }
+    return carver.n_bytes();
+  };
+  MARU_TRY(arena, Arena::create(carve(Carver(nullptr))));
+  w.arena_ = std::move(arena);
+  carve(Carver(w.arena_.data()));
+  return w;
+}
+
+void Workspace::make_activations(size_t row, size_t n_cols, ActivationSet set, const MakeRow& make,
+                                 Worker& worker, bool owner, const Activations& out) const {
+  const float* values = make(row, worker, owner);
+  for (size_t kind = 0; kind < 2; ++kind) {
+    if (!set.wanted[kind]) continue;
+    auto* to = const_cast<std::byte*>(out.row(kActivations[kind], row));
+    kernels_->matmul.quantize_row(kActivations[kind], values, n_cols, to);
+  }
+}
+
+void Workspace::run_stage(size_t n_rows, size_t n_cols, ActivationSet set, MakeRow make,
+                          size_t n_chunks, Body body) {
+  const uint64_t stage = ++stage_;
+  const bool repeat = n_rows <= kRepeatedRows;
+  const auto activations_in = [&](std::byte* const(&memory)[2]) {
+    Activations inputs;
+    for (size_t kind = 0; kind < 2; ++kind) {
+      inputs.rows[kind] = memory[kind];
+      inputs.stride[kind] = kernels::activation_row_bytes(kActivations[kind], n_cols);
+    }
+    return inputs;
+  };
+  if (repeat) {
+    run(n_chunks, [&](size_t chunk, Worker& worker) {
+      const Activations inputs = activations_in(worker.repeated);
+      if (worker.stage != stage) {
+        worker.stage = stage;
+        // Chunks are claimed in order, so whoever has chunk 0 has it as its first one.
+        for (size_t row = 0; row < n_rows; ++row) {
+          make_activations(row, n_cols, set, make, worker, chunk == 0, inputs);
+        }
+      }
+      body(chunk, worker, inputs);
+    });
+    return;
+  }
+  const Activations inputs = activations_in(shared);
+  run((n_rows + kRowsPerChunk - 1) / kRowsPerChunk, [&](size_t chunk, Worker& worker) {
+    const size_t end = std::min((chunk + 1) * kRowsPerChunk, n_rows);
+    for (size_t row = chunk * kRowsPerChunk; row < end; ++row) {
+      make_activations(row, n_cols, set, make, worker, true, inputs);
+    }
+  });
+  run(n_chunks, [&](size_t chunk, Worker& worker) { body(chunk, worker, inputs); });
+}
+
+void Workspace::run(size_t n_chunks, FunctionRef<void(size_t, Worker&)> body) {
+  ++n_barriers_;
+  pool_->parallel_for(n_chunks,
+                      [&](size_t chunk, size_t worker) { body(chunk, workers_[worker]); });
+}
+
+void Workspace::multiply(const Tile& tile, const std::byte* inputs, size_t stride, size_t n_rows,
+                         float* y, size_t y_stride, Worker& worker) const {
+  kernels::PackedMatrix part = tile.matrix->packed;
+  part.data += tile.group_begin * part.group_bytes;
+  part.n_rows = tile.n_rows();
+  const size_t n_groups = tile.group_end - tile.group_begin;
+  kernels_->matmul.matmul(part, 0, n_groups, inputs, stride, n_rows, y, y_stride);
+  ++worker.counters.matmul_calls;
+  worker.counters.weight_bytes += n_groups * part.group_bytes;
+}
+
+void Workspace::multiply(const Tile& tile, const Activations& inputs, size_t first_row,
+                         size_t n_rows, float* y, size_t y_stride, Worker& worker) const {
+  const Activation kind = tile.matrix->activation;
+  multiply(tile, inputs.row(kind, first_row), inputs.stride[static_cast<size_t>(kind)], n_rows, y,
+           y_stride, worker);
+}
+
+Counters Workspace::counters() const {
+  Counters sum;
+  for (const Worker& worker : workers_) {
+    sum.matmul_calls += worker.counters.matmul_calls;
+    sum.weight_bytes += worker.counters.weight_bytes;
+  }
+  sum.barriers = n_barriers_;
+  sum.rows = n_rows_;
+  return sum;
+}
+
+}  // namespace maru::model
