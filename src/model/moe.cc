@@ -67,7 +67,7 @@ void Decoder::route(size_t i) {
     }
     slots_.push_back({moe.n_expert, row, moe.n_used, weight});
   }
-  std::ranges::stable_sort(slots_, {}, &Slot::expert);
+  std::ranges::sort(slots_, {}, [](const Slot& s) { return std::pair(s.expert, s.row); });
   slot_of_.resize(slots_.size());
   const size_t n_per_row = slots_.size() / pass_.rows.size();
   for (size_t s = 0; s < slots_.size(); ++s) {

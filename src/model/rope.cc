@@ -33,8 +33,14 @@ Rope yarn_rope(size_t n_rot, double base, bool interleaved, const YarnScaling& s
     const double wave = scaling.n_ctx_original / (turns * 2.0 * std::numbers::pi);
     return static_cast<double>(n_rot) * std::log(wave) / (2.0 * std::log(base));
   };
-  const double low = std::max(dimension_of(scaling.beta_fast), 0.0);
-  const double high = std::min(dimension_of(scaling.beta_slow), static_cast<double>(n_rot) - 1.0);
+  double low = dimension_of(scaling.beta_fast);
+  double high = dimension_of(scaling.beta_slow);
+  if (scaling.whole_dimensions) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, static_cast<double>(n_rot) - 1.0);
   const double width = std::max(high - low, 0.001);
   for (size_t i = 0; i < rope.inv_freq.size(); ++i) {
     const double ramp = std::clamp((static_cast<double>(i) - low) / width, 0.0, 1.0);
@@ -47,7 +53,8 @@ Rope yarn_rope(size_t n_rot, double base, bool interleaved, const YarnScaling& s
 
 namespace {
 
-Result<Rope> yarn_from_config(const Config& config, size_t n_rot, double base, bool interleaved) {
+Result<Rope> yarn_from_config(const Config& config, size_t n_rot, double base, bool interleaved,
+                              bool whole_dimensions) {
   MARU_TRY(factor, config.number("rope.scaling.factor"));
   MARU_TRY(n_ctx, config.count("rope.scaling.original_context_length"));
   MARU_TRY(beta_fast, config.number_or("rope.scaling.yarn_beta_fast", 32.0f));
@@ -55,8 +62,9 @@ Result<Rope> yarn_from_config(const Config& config, size_t n_rot, double base, b
   if (!(factor >= 1.0f) || n_ctx == 0 || !(beta_fast > 0.0f) || !(beta_slow > 0.0f)) {
     return Error::corrupt("rope scaling of type yarn needs a factor of at least 1 and a context");
   }
-  Rope rope = yarn_rope(n_rot, base, interleaved,
-                        {factor, static_cast<double>(n_ctx), beta_fast, beta_slow});
+  Rope rope =
+      yarn_rope(n_rot, base, interleaved,
+                {factor, static_cast<double>(n_ctx), beta_fast, beta_slow, whole_dimensions});
   MARU_TRY(magnitude, config.number_or("rope.scaling.attn_factor", 0.0f));
   if (magnitude > 0.0f) rope.magnitude *= magnitude;
   return rope;
@@ -64,7 +72,8 @@ Result<Rope> yarn_from_config(const Config& config, size_t n_rot, double base, b
 
 }  // namespace
 
-Result<Rope> rope_from_config(const Config& config, size_t d_head, bool interleaved) {
+Result<Rope> rope_from_config(const Config& config, size_t d_head, bool interleaved,
+                              bool yarn_whole_dimensions) {
   MARU_TRY(n_rot, config.count_or("rope.dimension_count", d_head));
   MARU_TRY(base, config.number_or("rope.freq_base", 10000.0f));
   if (n_rot == 0 || n_rot % 2 != 0 || n_rot > d_head || !(base > 1.0f)) {
@@ -74,7 +83,9 @@ Result<Rope> rope_from_config(const Config& config, size_t d_head, bool interlea
                     n_rot, d_head, base));
   }
   MARU_TRY(type, config.text_or("rope.scaling.type", "none"));
-  if (type == "yarn") return yarn_from_config(config, n_rot, base, interleaved);
+  if (type == "yarn") {
+    return yarn_from_config(config, n_rot, base, interleaved, yarn_whole_dimensions);
+  }
   Rope rope = plain_rope(n_rot, base, interleaved);
   if (type == "linear") {
     MARU_TRY(factor, config.number("rope.scaling.factor"));

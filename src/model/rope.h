@@ -30,6 +30,7 @@ struct YarnScaling {
   double n_ctx_original = 0;
   double beta_fast = 32.0;
   double beta_slow = 1.0;
+  bool whole_dimensions = true;  // the range of the ramp is rounded outwards, as most models do
 };
 
 Rope plain_rope(size_t n_rot, double base, bool interleaved);
@@ -37,6 +38,7 @@ Rope yarn_rope(size_t n_rot, double base, bool interleaved, const YarnScaling& s
 
 // What the metadata keys <arch>.rope.* and the tensor rope_freqs.weight say.
 // Errors: kUnsupported names an unknown scaling type; kCorrupt for a value out of range.
-Result<Rope> rope_from_config(const Config& config, size_t d_head, bool interleaved);
+Result<Rope> rope_from_config(const Config& config, size_t d_head, bool interleaved,
+                              bool yarn_whole_dimensions = true);
 
 }  // namespace maru::model
