@@ -3,6 +3,7 @@
 // model/load_vocab.h fills it from GGUF metadata; tests fill it by hand. Nothing here knows a file
 // format.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,6 +14,12 @@
 namespace maru::text {
 
 using TokenId = int32_t;
+
+// Limits of a vocabulary from outside; the largest known has 262144 tokens and 3 MB.
+inline constexpr size_t kVocabMax = 1 << 20;
+inline constexpr size_t kVocabBytesMax = 16 << 20;
+inline constexpr size_t kPieceBytesMax = 4096;
+inline constexpr size_t kMergesMax = 1 << 20;
 
 // The values are those stored in GGUF files (tokenizer.ggml.token_type).
 enum class TokenKind : int32_t {

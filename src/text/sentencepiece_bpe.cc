@@ -1,0 +1,163 @@
+// text/sentencepiece_bpe.cc - SentencePiece's BPE (Llama 1 and 2, Gemma, Phi-3, Mistral):
+// characters merged by the score of the piece they make, bytes where a character has no piece.
+//
+// Source: Kudo and Richardson 2018 (arXiv:1808.06226), sections 3.1 and 3.2.
+// Threads: see text/encoder.h.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <unordered_map>
+
+#include "base/utf8.h"
+#include "text/encoder.h"
+#include "text/merge.h"
+
+namespace maru::text {
+namespace {
+
+// By id: the place of its score among all, best first; equal scores share a place.
+std::vector<uint32_t> rank_scores(const std::vector<float>& scores) {
+  std::vector<float> order = scores;
+  std::ranges::sort(order, std::greater<>());
+  const auto tail = std::ranges::unique(order);
+  order.erase(tail.begin(), tail.end());
+  std::vector<uint32_t> ranks;
+  ranks.reserve(scores.size());
+  for (const float score : scores) {
+    const auto at = std::ranges::lower_bound(order, score, std::greater<>());
+    ranks.push_back(static_cast<uint32_t>(at - order.begin()));
+  }
+  return ranks;
+}
+
+class SentencePieceBpe final : public Encoder {
+ public:
+  explicit SentencePieceBpe(const Vocab& vocab) : vocab_(vocab), ranks_(rank_scores(vocab.scores)) {
+    byte_ids_.fill(-1);
+    byte_of_id_.resize(vocab.pieces.size(), -1);
+    for (size_t i = 0; i < vocab.pieces.size(); ++i) {
+      const std::string_view piece = vocab.pieces[i];
+      const auto id = static_cast<TokenId>(i);
+      if (vocab.kinds[i] == TokenKind::kByte) {
+        const int byte = byte_of_piece(piece);
+        byte_of_id_[i] = static_cast<int16_t>(byte);
+        if (byte >= 0) byte_ids_[static_cast<size_t>(byte)] = id;
+      } else if (is_text_kind(vocab.kinds[i]) && !piece.empty()) {
+        ids_.emplace(piece, id);
+        n_piece_bytes_max_ = std::max(n_piece_bytes_max_, piece.size());
+      }
+    }
+  }
+
+  void encode(std::string_view text, std::vector<TokenId>& out) const override {
+    std::string spaced = vocab_.add_space_prefix ? " " : "";
+    spaced += text;
+    if (vocab_.escape_whitespaces) spaced = with_space_marks(spaced);
+    // Symbols count bytes in 32 bits: longer texts than this are cut, at a character.
+    constexpr size_t kPartBytesMax = 1 << 30;
+    std::string_view rest = spaced;
+    while (!rest.empty()) {
+      size_t n_bytes = rest.size();
+      if (n_bytes > kPartBytesMax) n_bytes = complete_utf8_prefix(rest.substr(0, kPartBytesMax));
+      encode_part(rest.substr(0, n_bytes), out);
+      rest.remove_prefix(n_bytes);
+    }
+  }
+
+  void append_bytes(TokenId id, std::string& out) const override {
+    const auto i = static_cast<size_t>(id);
+    if (byte_of_id_[i] >= 0) {
+      out.push_back(static_cast<char>(byte_of_id_[i]));
+    } else {
+      append_with_spaces(vocab_.pieces[i], out);
+    }
+  }
+
+ private:
+  // Of each unused piece that was made: how long its left part was, to take it apart again.
+  using LeftParts = std::map<TokenId, uint32_t>;
+
+  TokenId id_of(std::string_view piece) const {
+    const auto at = ids_.find(piece);
+    return at == ids_.end() ? -1 : at->second;
+  }
+
+  void encode_part(std::string_view text, std::vector<TokenId>& out) const {
+    Merger merger;
+    for (size_t i = 0; i < text.size();) {
+      const Utf8Char c = decode_utf8(text.substr(i));
+      merger.push(static_cast<uint32_t>(i), static_cast<uint32_t>(c.n_bytes),
+                  id_of(text.substr(i, c.n_bytes)));
+      i += c.n_bytes;
+    }
+    LeftParts left_parts;
+    merger.run([&](const Symbol& left, const Symbol& right) -> std::optional<Merge> {
+      const size_t n_bytes = size_t{left.n_bytes} + right.n_bytes;
+      if (n_bytes > n_piece_bytes_max_) return std::nullopt;
+      const TokenId id = id_of(text.substr(left.begin, n_bytes));
+      if (id < 0) return std::nullopt;
+      if (vocab_.kinds[static_cast<size_t>(id)] == TokenKind::kUnused) {
+        left_parts.emplace(id, left.n_bytes);
+      }
+      return Merge{ranks_[static_cast<size_t>(id)], id};
+    });
+    for (const Symbol& symbol : merger.symbols()) {
+      if (symbol.n_bytes > 0) {
+        append(text.substr(symbol.begin, symbol.n_bytes), symbol.id, left_parts, out);
+      }
+    }
+  }
+
+  // A piece as its id, an unused one as its parts, one that is not in the vocabulary as bytes.
+  void append(std::string_view piece, TokenId id, const LeftParts& left_parts,
+              std::vector<TokenId>& out) const {
+    if (id < 0) {
+      append_fallback(piece, out);
+      return;
+    }
+    const auto at = vocab_.kinds[static_cast<size_t>(id)] == TokenKind::kUnused
+                        ? left_parts.find(id)
+                        : left_parts.end();
+    if (at == left_parts.end()) {
+      out.push_back(id);
+      return;
+    }
+    // Both parts are shorter, so the depth is bounded by kPieceBytesMax.
+    const std::string_view left = piece.substr(0, at->second);
+    const std::string_view right = piece.substr(at->second);
+    append(left, id_of(left), left_parts, out);
+    append(right, id_of(right), left_parts, out);
+  }
+
+  void append_fallback(std::string_view piece, std::vector<TokenId>& out) const {
+    for (const char c : piece) {
+      const TokenId byte_id = byte_ids_[static_cast<uint8_t>(c)];
+      if (byte_id >= 0) {
+        out.push_back(byte_id);
+      } else if (vocab_.unk) {
+        out.push_back(*vocab_.unk);
+        return;
+      }
+    }
+  }
+
+  const Vocab& vocab_;
+  std::vector<uint32_t> ranks_;                        // by id
+  std::unordered_map<std::string_view, TokenId> ids_;  // views into vocab_.pieces
+  size_t n_piece_bytes_max_ = 0;
+  std::array<TokenId, 256> byte_ids_;  // -1 where there is no byte token
+  std::vector<int16_t> byte_of_id_;    // -1 for other tokens
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Encoder>> make_sentencepiece_bpe(const Vocab& vocab) {
+  if (vocab.scores.empty()) {
+    return Error::corrupt("a SentencePiece vocabulary needs scores, this one has none");
+  }
+  return std::unique_ptr<Encoder>(std::make_unique<SentencePieceBpe>(vocab));
+}
+
+}  // namespace maru::text
