@@ -18,9 +18,10 @@ inline constexpr size_t kActivationBlock = 32;
 // A block below this magnitude counts as zeros.
 inline constexpr float kActivationTiny = 0x1p-100f;
 // A second plane is added when the energy of what the first plane misses is above this part of the
-// energy of an ordinary row: n * (mean |x|)^2, which a few huge values hardly move. Rows of normal
-// numbers have 5e-5, rows whose blocks all have heavy tails a few 1e-4.
+// energy of the row without its outliers: n * m^2, where m is the mean of |x| with every |x| cut to
+// kOutlier times the plain mean. Rows of normal numbers have 5e-5.
 inline constexpr float kResidualThreshold = 1e-3f;
+inline constexpr float kOutlier = 4.0f;
 
 // One cache line: 32 values and what a kernel needs to know of them. The value i is q[i] * scale.
 struct alignas(64) ActivationBlock {

@@ -1,15 +1,45 @@
 // kernels/kernel_table.cc - which tables this machine can run.
 #include "kernels/kernel_table.h"
 
-#include <array>
+#include <vector>
 
 #include "kernels/tables.h"
 
 namespace maru::kernels {
 
-std::span<const KernelTable* const> available_kernels() {
+namespace {
+
+#if defined(__x86_64__)
+// The builtins ask the processor and, for the wider registers, the system's part of XCR0.
+bool has_avx2() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+bool has_avx512() {
+  __builtin_cpu_init();
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+std::vector<const KernelTable*> runnable_tables() {
   static const KernelTable scalar = {"scalar", kMatmulScalar, kOpsScalar};
-  static const std::array<const KernelTable*, 1> tables = {&scalar};
+  std::vector<const KernelTable*> tables = {&scalar};
+#if defined(__x86_64__)
+  static const KernelTable avx2 = {"avx2", kMatmulAvx2, kOpsAvx2};
+  static const KernelTable avx512 = {"avx512", kMatmulAvx512, kOpsAvx512};
+  if (has_avx2()) tables.push_back(&avx2);
+  if (has_avx512()) tables.push_back(&avx512);
+#endif
+  return tables;
+}
+
+}  // namespace
+
+std::span<const KernelTable* const> available_kernels() {
+  static const std::vector<const KernelTable*> tables = runnable_tables();
   return tables;
 }
 

@@ -70,9 +70,12 @@ void quantize_int8(const float* x, size_t n, std::byte* out) {
     magnitudes[i % kLanes] += std::fabs(x[i]);
     missed[i % kLanes] = std::fma(rest, rest, missed[i % kLanes]);
   }
-  const float magnitude = sum_of_lanes(magnitudes);
-  const float ordinary = magnitude * magnitude / static_cast<float>(n);
-  if (!(sum_of_lanes(missed) > kResidualThreshold * ordinary)) return;
+  const auto count = static_cast<float>(n);
+  const float cut = kOutlier * (sum_of_lanes(magnitudes) / count);
+  float ordinary[kLanes] = {};
+  for (size_t i = 0; i < n; ++i) ordinary[i % kLanes] += std::min(std::fabs(x[i]), cut);
+  const float mean = sum_of_lanes(ordinary) / count;
+  if (!(sum_of_lanes(missed) > kResidualThreshold * count * (mean * mean))) return;
   header->n_planes = 2;
   for (size_t b = 0; b < n_blocks; ++b) {
     float rest[kActivationBlock];

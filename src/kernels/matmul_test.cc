@@ -6,7 +6,9 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/rng.h"
@@ -14,7 +16,6 @@
 #include "kernels/packed_layout.h"
 #include "kernels/tables.h"
 #include "tensor/dequantize.h"
-#include "tensor/half.h"
 
 namespace maru::kernels {
 namespace {
@@ -29,11 +30,17 @@ constexpr DType kTypes[] = {DType::kF32,  DType::kF16,    DType::kBF16,   DType:
 std::string name_of(DType dtype) { return std::string(tensor::dtype_info(dtype).name); }
 
 struct Table {
-  const char* isa;
+  std::string isa;
   const MatmulTable* matmul;
 };
 
-std::vector<Table> tables() { return {{"scalar", &kMatmulScalar}}; }
+std::vector<Table> tables() {
+  std::vector<Table> tables;
+  for (const KernelTable* table : available_kernels()) {
+    tables.push_back({std::string(table->isa), &table->matmul});
+  }
+  return tables;
+}
 
 // 64-byte aligned bytes.
 class Buffer {
@@ -242,6 +249,154 @@ TEST(Matmul, AgreesWithTheExactProduct) {
         }
       }
     }
+  }
+}
+
+std::vector<uint32_t> bits_of(const std::vector<float>& values) {
+  std::vector<uint32_t> bits(values.size());
+  std::memcpy(bits.data(), values.data(), values.size() * sizeof(float));
+  return bits;
+}
+
+TEST(QuantizeRow, AllTablesGiveTheSameBytes) {
+  Rng rng(5);
+  for (const Row kind : kRows) {
+    for (size_t n : {32u, 96u, 576u, 1536u, 4096u}) {
+      const std::vector<float> x = random_row(kind, n, rng);
+      for (Activation activation : {Activation::kInt8, Activation::kF32}) {
+        const size_t n_bytes = activation_row_bytes(activation, n);
+        Buffer want(n_bytes), got(n_bytes);
+        kMatmulScalar.quantize_row(activation, x.data(), n, want.data());
+        for (const Table& table : tables()) {
+          std::fill_n(got.data(), n_bytes, std::byte{0xAB});
+          table.matmul->quantize_row(activation, x.data(), n, got.data());
+          size_t n_used = n_bytes;
+          if (activation == Activation::kInt8 && activation_header(want.data()).n_planes == 1) {
+            n_used = sizeof(ActivationHeader) + n / kRun * sizeof(ActivationBlock);
+          }
+          ASSERT_EQ(std::memcmp(want.data(), got.data(), n_used), 0)
+              << table.isa << " kind " << static_cast<int>(kind) << " n " << n;
+        }
+      }
+    }
+  }
+}
+
+// The planes of a row, put back together.
+std::vector<double> values_of(const std::byte* row, size_t n) {
+  std::vector<double> values(n);
+  for (size_t plane = 0; plane < activation_header(row).n_planes; ++plane) {
+    const ActivationBlock* blocks = activation_plane(row, n, plane);
+    for (size_t i = 0; i < n; ++i) {
+      values[i] += double{blocks[i / 32].scale} * blocks[i / 32].q[i % 32];
+    }
+  }
+  return values;
+}
+
+TEST(QuantizeRow, OutliersGetASecondPlane) {
+  Rng rng(6);
+  constexpr size_t kN = 1536;
+  for (const Row kind : {Row::kNormal, Row::kHeavyTail, Row::kMassive}) {
+    const std::vector<float> x = random_row(kind, kN, rng);
+    Buffer row(activation_row_bytes(Activation::kInt8, kN));
+    kMatmulScalar.quantize_row(Activation::kInt8, x.data(), kN, row.data());
+    EXPECT_EQ(activation_header(row.data()).n_planes, kind == Row::kMassive ? 2u : 1u);
+    const std::vector<double> values = values_of(row.data(), kN);
+    double energy = 0, missed = 0;  // of the values that are not outliers
+    for (size_t i = 0; i < kN; ++i) {
+      if (std::fabs(x[i]) > 1000) continue;
+      energy += double{x[i]} * x[i];
+      missed += (x[i] - values[i]) * (x[i] - values[i]);
+    }
+    EXPECT_LT(missed, 2e-3 * energy) << static_cast<int>(kind);
+  }
+}
+
+TEST(QuantizeRow, WhatIsNotFiniteMakesTheProductNaN) {
+  for (float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+    const Matrix w(DType::kQ8_0, 16, 96, 1);
+    std::vector<float> x(96, 1.0f);
+    x[40] = bad;
+    Buffer row(activation_row_bytes(Activation::kInt8, 96));
+    for (const Table& table : tables()) {
+      float y[16];
+      table.matmul->quantize_row(Activation::kInt8, x.data(), 96, row.data());
+      table.matmul->matmul(w.packed, 0, 1, row.data(), 0, 1, y, 16);
+      for (float value : y) EXPECT_TRUE(std::isnan(value)) << table.isa;
+    }
+  }
+}
+
+TEST(Matmul, AllTablesGiveTheSameBits) {
+  for (DType dtype : kTypes) {
+    const Matrix w(dtype, 37, some_columns(dtype), 21);
+    for (size_t n_tokens = 1; n_tokens <= 67; n_tokens += n_tokens < 20 ? 1 : 47) {
+      Inputs in(kMatmulScalar, w, n_tokens, 100 + n_tokens);
+      const auto want = bits_of(multiply(kMatmulScalar, w, in, 40));
+      for (const Table& table : tables()) {
+        ASSERT_EQ(bits_of(multiply(*table.matmul, w, in, 40)), want)
+            << name_of(dtype) << " " << table.isa << " " << n_tokens << " tokens";
+      }
+    }
+  }
+}
+
+TEST(Matmul, ManyShapesGiveTheSameBits) {
+  Rng rng(22);
+  for (int i = 0; i < 60; ++i) {
+    const DType dtype = kTypes[rng.below(std::size(kTypes))];
+    const size_t block = tensor::dtype_info(dtype).block_elements;
+    const size_t n_cols = block == 1 ? 1 + rng.below(300) : block * (1 + rng.below(512 / block));
+    const size_t n_rows = 1 + rng.below(80);
+    const Matrix w(dtype, n_rows, n_cols, rng.next());
+    Inputs in(kMatmulScalar, w, 1 + rng.below(24), rng.next());
+    const auto want = bits_of(multiply(kMatmulScalar, w, in, n_rows));
+    for (const Table& table : tables()) {
+      ASSERT_EQ(bits_of(multiply(*table.matmul, w, in, n_rows)), want)
+          << name_of(dtype) << " " << table.isa << " " << n_rows << " x " << n_cols;
+    }
+  }
+}
+
+// Any way to cut rows and columns into calls gives the bits of one call.
+TEST(Matmul, DoesNotDependOnHowTheWorkIsCut) {
+  for (DType dtype : kTypes) {
+    const Matrix w(dtype, 75, some_columns(dtype), 31);
+    for (const Table& table : tables()) {
+      Inputs in(*table.matmul, w, 21, 32);
+      const auto want = bits_of(multiply(*table.matmul, w, in, 75));
+      std::vector<float> y(want.size(), kUntouched);
+      for (size_t t = 0; t < 21; ++t) {
+        for (size_t group = 0; group < w.packed.n_groups(); group += 2) {
+          const size_t end = std::min(group + 2, w.packed.n_groups());
+          table.matmul->matmul(w.packed, group, end, in.bytes.data() + t * in.stride, in.stride, 1,
+                               y.data() + t * 75, 75);
+        }
+      }
+      ASSERT_EQ(bits_of(y), want) << name_of(dtype) << " " << table.isa;
+    }
+  }
+}
+
+// A float product keeps 1e-5 of an ordinary sum; an int8 one 1 %: what the design promises.
+TEST(Matmul, OrdinaryRowsAreAccurate) {
+  for (DType dtype : kTypes) {
+    const size_t n_cols = 1024;
+    const Matrix w(dtype, 64, n_cols, 41);
+    Inputs in(kMatmulScalar, w, 4, 42, 0);
+    const std::vector<float> y = multiply(kMatmulScalar, w, in, 64);
+    double error = 0, energy = 0;
+    for (size_t i = 0; i < y.size(); ++i) {
+      double norm = 0;  // the size of the sum were its terms independent
+      for (size_t k = 0; k < n_cols; ++k) {
+        norm += std::pow(double{w.values[i % 64 * n_cols + k]} * in.x[i / 64][k], 2);
+      }
+      error += std::pow(y[i] - exact_product(w, in.x[i / 64], i % 64), 2);
+      energy += norm;
+    }
+    EXPECT_LT(std::sqrt(error / energy), w.activation == Activation::kF32 ? 1e-5 : 1e-2)
+        << name_of(dtype);
   }
 }
 

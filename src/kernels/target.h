@@ -18,3 +18,10 @@
 #define MARU_TARGET_END MARU_PRAGMA(GCC pop_options)
 #endif
 #define MARU_INLINE inline __attribute__((always_inline))
+#define MARU_INLINE_LAMBDA __attribute__((always_inline))
+// Before a loop of few, constant turns whose arrays are registers.
+#ifdef __clang__
+#define MARU_UNROLL MARU_PRAGMA(unroll)
+#else
+#define MARU_UNROLL MARU_PRAGMA(GCC unroll 16)
+#endif
