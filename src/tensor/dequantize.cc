@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "tensor/blocks.h"
+#include "tensor/dequantize_codebook.h"
 #include "tensor/half.h"
 
 namespace maru::tensor {
@@ -209,6 +210,20 @@ BlockFunction block_function(DType dtype) {
       return q5_k_block;
     case DType::kQ6_K:
       return q6_k_block;
+    case DType::kIQ1_S:
+      return iq1_s_block;
+    case DType::kIQ1_M:
+      return iq1_m_block;
+    case DType::kIQ2_XXS:
+      return iq2_xxs_block;
+    case DType::kIQ2_XS:
+      return iq2_xs_block;
+    case DType::kIQ2_S:
+      return iq2_s_block;
+    case DType::kIQ3_XXS:
+      return iq3_xxs_block;
+    case DType::kIQ3_S:
+      return iq3_s_block;
     case DType::kIQ4_NL:
       return iq4_nl_block;
     case DType::kIQ4_XS:
