@@ -22,6 +22,7 @@ LONG_FILES = {}
 # Path -> why it may do what only app/ may.
 SYSTEM_CALLERS = {
     "src/base/check.cc": "a failed CHECK prints and aborts",
+    "src/link/process_client.cc": "a child that cannot become the engine must not return",
 }
 FORBIDDEN_OUTSIDE_APP = re.compile(
     r"\b(getenv|setenv|exit|_exit|quick_exit)\s*\(|\bstd::(cout|cerr)\b|\b(?:std::)?f?printf\s*\(")

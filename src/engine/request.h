@@ -18,17 +18,17 @@ namespace maru::engine {
 using SequenceId = uint64_t;
 
 struct GenerateJob {
-  std::vector<TokenId> prompt;
-  SamplingParams sampling;
-  std::vector<std::string> stop;
-  std::optional<size_t> max_tokens;  // absent: up to the end of the context
+  std::vector<TokenId> prompt = {};
+  SamplingParams sampling = {};
+  std::vector<std::string> stop = {};
+  std::optional<size_t> max_tokens = {};  // absent: up to the end of the context
   bool ignore_eos = false;
-  std::string cache_salt;  // KV is reused only between equal salts
+  std::string cache_salt = {};  // KV is reused only between equal salts
 };
 
 // The log-probability of every id given those before it, and the likeliest tokens of the last rows.
 struct ScoreJob {
-  std::vector<TokenId> ids;
+  std::vector<TokenId> ids = {};
   size_t last = 1;  // rows that report their likeliest tokens; 0 = every row
   size_t top = 0;
 };
@@ -36,12 +36,12 @@ struct ScoreJob {
 struct Candidate {
   TokenId id = 0;
   float logprob = 0;
-  std::string bytes;  // of the token; may be a part of a UTF-8 character
+  std::string bytes = {};  // of the token; may be a part of a UTF-8 character
 };
 
 struct TokenLogprob {
-  Candidate chosen;
-  std::vector<Candidate> top;  // likeliest first
+  Candidate chosen = {};
+  std::vector<Candidate> top = {};  // likeliest first
 };
 
 struct Usage {
@@ -57,14 +57,14 @@ enum class FinishReason { kStop, kLength, kCancelled };
 
 struct Delta {
   // Well-formed UTF-8; may be empty while a character or a stop string is undecided.
-  std::string text;
-  std::vector<TokenId> ids;
-  std::vector<TokenLogprob> logprobs;  // one per id where asked for
+  std::string text = {};
+  std::vector<TokenId> ids = {};
+  std::vector<TokenLogprob> logprobs = {};  // one per id where asked for
 };
 struct Done {
   FinishReason reason = FinishReason::kStop;
-  std::string stop;  // the stop string that ended it, or empty
-  Usage usage;
+  std::string stop = {};  // the stop string that ended it, or empty
+  Usage usage = {};
 };
 struct Failed {
   Error error;
@@ -72,10 +72,10 @@ struct Failed {
 
 // One row of a score, in order of position.
 struct ScoreRow {
-  std::vector<std::pair<TokenId, float>> top;  // log-probabilities, likeliest first
+  std::vector<std::pair<TokenId, float>> top = {};  // log-probabilities, likeliest first
 };
 struct ScoreDone {
-  std::vector<double> nlls;  // -ln p(ids[i] | ids[0..i-1]) for i >= 1
+  std::vector<double> nlls = {};  // -ln p(ids[i] | ids[0..i-1]) for i >= 1
 };
 
 // A generation: Delta*, then one of Done and Failed. A score: ScoreRow*, then ScoreDone or Failed.

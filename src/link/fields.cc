@@ -17,7 +17,10 @@ const Json& null_json() {
 }
 
 bool is_count(const Json& value, uint64_t max) {
-  return value.is_number_unsigned() && value.get<uint64_t>() <= max;
+  if (!value.is_number_integer()) return false;
+  // A value that was parsed is unsigned where it can be; one that was built in C++ need not be.
+  if (!value.is_number_unsigned() && value.get<int64_t>() < 0) return false;
+  return value.get<uint64_t>() <= max;
 }
 
 }  // namespace
@@ -73,7 +76,7 @@ double Fields::number(std::string_view name) {
 
 uint64_t Fields::u64(std::string_view name) {
   const Json& value = take(name);
-  if (value.is_number_unsigned()) return value.get<uint64_t>();
+  if (is_count(value, std::numeric_limits<uint64_t>::max())) return value.get<uint64_t>();
   fail(name, "an integer from 0 to 2^64 - 1");
   return 0;
 }

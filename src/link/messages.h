@@ -15,25 +15,27 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "engine/request.h"
+#include "engine/stop_matcher.h"
 
 namespace maru::link {
 
 using TokenId = int32_t;
 
 struct LoadRequest {
-  std::string path;           // of a GGUF file
-  size_t n_threads = 0;       // 0 = one per core
-  size_t n_ctx = 0;           // longest sequence admitted; 0 = the model's own, bounded by memory
-  std::string isa;            // empty = the best
-  bool vocab_only = false;    // tokenizer and template, no weights
-  std::string template_path;  // render only: a Jinja file instead of a model (path is then empty)
+  std::string path = {};    // of a GGUF file
+  size_t n_threads = 0;     // 0 = one per core
+  size_t n_ctx = 0;         // longest sequence admitted; 0 = the model's own, bounded by memory
+  std::string isa = {};     // empty = the best
+  bool vocab_only = false;  // tokenizer and template, no weights
+  std::string template_path =
+      {};  // render only: a Jinja file instead of a model (path is then empty)
 };
 
 // What an engine says of itself once loaded.
 struct ModelCard {
-  std::string architecture;
-  std::string name;
-  std::string isa;
+  std::string architecture = {};
+  std::string name = {};
+  std::string isa = {};
   size_t n_ctx = 0;  // longest sequence that this engine admits
   size_t n_ctx_train = 0;
   size_t n_vocab = 0;
@@ -41,7 +43,7 @@ struct ModelCard {
   uint64_t weight_bytes = 0;
   bool has_chat_template = false;
   double load_seconds = 0;
-  std::string sandbox;  // the protection reached: "none", or for example "seccomp"
+  std::string sandbox = {};  // the protection reached: "none", or for example "seccomp"
 };
 
 // A conversation in the shape of the Chat Completions API: an array of {"role", "content", ...}.
@@ -52,26 +54,26 @@ struct ChatPrompt {
   bool add_generation_prompt = true;
 };
 struct TextPrompt {
-  std::string text;            // may end in the middle of anything
+  std::string text = {};       // may end in the middle of anything
   bool parse_special = false;  // true only where the caller explicitly asked for control tokens
   bool add_special = true;     // BOS as the model wants
 };
 struct TokensPrompt {
-  std::vector<TokenId> ids;
+  std::vector<TokenId> ids = {};
 };
 using Prompt = std::variant<ChatPrompt, TextPrompt, TokensPrompt>;
 
 struct GenerateRequest {
-  Prompt prompt;
-  engine::SamplingParams sampling;
-  std::vector<std::string> stop;     // at most kStopMax, each 1 to kStopBytesMax bytes
-  std::optional<size_t> max_tokens;  // absent: up to the end of the context
+  Prompt prompt = {};
+  engine::SamplingParams sampling = {};
+  std::vector<std::string> stop = {};     // at most kStopMax, each 1 to kStopBytesMax bytes
+  std::optional<size_t> max_tokens = {};  // absent: up to the end of the context
   bool ignore_eos = false;
   bool echo_prompt_ids = false;  // Started carries the prompt's ids
-  std::string cache_salt;        // from the caller's rights; KV is shared between equal salts only
+  std::string cache_salt = {};   // from the caller's rights; KV is shared between equal salts only
 };
-inline constexpr size_t kStopMax = 16;
-inline constexpr size_t kStopBytesMax = 256;
+inline constexpr size_t kStopMax = engine::kStopStringsMax;
+inline constexpr size_t kStopBytesMax = engine::kStopStringBytesMax;
 
 // Error::param of a prompt that, with max_tokens, does not fit into the context. The message has
 // both counts.
@@ -85,7 +87,7 @@ using engine::Usage;
 // Events of one request, in this order: Started, Delta*, then exactly one of Done and Failed.
 struct Started {
   size_t n_prompt = 0;
-  std::vector<TokenId> prompt_ids;  // where echo_prompt_ids
+  std::vector<TokenId> prompt_ids = {};  // where echo_prompt_ids
 };
 using engine::Delta;
 using engine::Done;
@@ -93,26 +95,26 @@ using engine::Failed;
 using GenerateEvent = std::variant<Started, Delta, Done, Failed>;
 
 struct ScoreRequest {
-  std::vector<TokenId> ids;
+  std::vector<TokenId> ids = {};
   size_t last = 1;  // how many final positions report their likeliest tokens; 0 = every position
   size_t top = 0;   // how many tokens each
 };
 struct ScoreResult {
-  std::optional<double> nll;  // mean; null for one id
-  std::vector<double> nlls;
-  std::vector<std::vector<std::pair<TokenId, float>>> top;
+  std::optional<double> nll = {};  // mean; null for one id
+  std::vector<double> nlls = {};
+  std::vector<std::vector<std::pair<TokenId, float>>> top = {};
 };
 
 struct TokenizeRequest {
-  std::string text;
+  std::string text = {};
   bool parse_special = false;
   bool add_special = false;
 };
 
 struct RenderRequest {
-  ChatPrompt prompt;
-  std::optional<int64_t> now_unix_seconds;  // absent: the engine's clock
-  Json tokens = nullptr;                    // overrides the model's own special tokens
+  ChatPrompt prompt = {};
+  std::optional<int64_t> now_unix_seconds = {};  // absent: the engine's clock
+  Json tokens = nullptr;                         // overrides the model's own special tokens
 };
 
 struct EngineStats {

@@ -1,0 +1,250 @@
+// The client and the scripted engine against each other, over a real socket pair: socket_client.cc,
+// in_process.cc, host_io.cc, scripted_engine.cc.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <future>
+
+#include "base/utf8.h"
+#include "link/frame.h"
+#include "link/host_io.h"
+#include "link/in_process.h"
+#include "link/recorder.h"
+#include "link/scripted_engine.h"
+
+namespace maru::link {
+namespace {
+
+const SystemClock kClock;
+
+std::unique_ptr<Client> start(const std::string& json) {
+  auto script = parse_script(json);
+  EXPECT_TRUE(script.ok()) << script.error().message;
+  auto client = start_in_process(
+      [script = *script](int fd) { serve_scripted(fd, script, {.clock = &kClock}); }, {});
+  EXPECT_TRUE(client.ok()) << client.error().message;
+  return std::move(client).value();
+}
+
+GenerateRequest text_request(const std::string& text) { return {.prompt = TextPrompt{text}}; }
+
+TEST(Client, StreamsAReplyAndEndsItOnce) {
+  const auto client = start(R"({"card": {"name": "m", "n_ctx": 99}, "replies":
+      [{"match": "hi", "pieces": ["안", "녕 ", "you"]}]})");
+  EXPECT_EQ(client->card().name, "m");
+  Recorder recorder;
+  GenerateRequest request = text_request("hi");
+  request.echo_prompt_ids = true;
+  client->generate(request, recorder.sink());
+  const auto events = recorder.wait();
+  EXPECT_EQ(std::get<Started>(events.front()).prompt_ids, (std::vector<TokenId>{'h', 'i'}));
+  EXPECT_EQ(text_of(events), "안녕 you");
+  const auto& done = std::get<Done>(events.back());
+  EXPECT_EQ(done.reason, FinishReason::kStop);
+  EXPECT_EQ(done.usage.n_prompt, 2u);
+  EXPECT_EQ(done.usage.n_generated, 3u);
+}
+
+TEST(Client, HonoursStopMaxTokensAndLogprobs) {
+  const auto client = start(R"({"replies": [{"text": "one two three"}]})");
+  GenerateRequest request = text_request("x");
+  request.stop = {"wo t"};
+  Recorder stopped;
+  client->generate(request, stopped.sink());
+  EXPECT_EQ(text_of(stopped.wait()), "one t");
+  EXPECT_EQ(std::get<Done>(stopped.wait().back()).stop, "wo t");
+  request.stop = {};
+  request.max_tokens = 1;
+  request.sampling.want_logprobs = true;
+  request.sampling.n_logprobs = 2;
+  Recorder cut;
+  client->generate(request, cut.sink());
+  EXPECT_EQ(std::get<Done>(cut.wait().back()).reason, FinishReason::kLength);
+  EXPECT_EQ(std::get<Delta>(cut.wait()[1]).logprobs[0].top.size(), 2u);
+}
+
+TEST(Client, RefusalsNameTheField) {
+  const auto client = start(R"({"card": {"n_ctx": 10, "has_chat_template": false}, "echo": true})");
+  const auto error_of = [&](const GenerateRequest& request) {
+    Recorder recorder;
+    client->generate(request, recorder.sink());
+    const auto events = recorder.wait();
+    EXPECT_EQ(events.size(), 1u);
+    return std::get<Failed>(events.back()).error;
+  };
+  GenerateRequest hot = text_request("x");
+  hot.sampling.temperature = 3;
+  EXPECT_EQ(error_of(hot).param, "sampling.temperature");
+  GenerateRequest nan = text_request("x");
+  nan.sampling.top_p = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(error_of(nan).param, "sampling.top_p");
+  const Error too_long = error_of(text_request("eleven byte"));
+  EXPECT_EQ(too_long.param, kContextLengthExceeded);
+  EXPECT_NE(too_long.message.find("11"), std::string::npos);
+  EXPECT_NE(too_long.message.find("10"), std::string::npos);
+  EXPECT_EQ(error_of({.prompt = ChatPrompt{}}).param, "messages");
+}
+
+TEST(Client, AnswersBlockingCalls) {
+  const auto client = start(R"({"card": {"n_vocab": 300}, "replies": [{"text": "tail"}]})");
+  EXPECT_EQ(client->tokenize({.text = "a\xFF"}).value(), (std::vector<TokenId>{'a', 0xFF}));
+  EXPECT_EQ(client->detokenize({'a', 0xFF, 256}).value(), "a\xFFtail");
+  RenderRequest render;
+  render.prompt.messages = Json::parse(R"([{"role": "user", "content": "q"}])");
+  EXPECT_EQ(client->render(render).value(), "user: q\nassistant: ");
+  const auto score = client->score({.ids = {1, 2, 3}, .last = 2, .top = 4});
+  EXPECT_DOUBLE_EQ(score->nll.value(), std::log(300.0));
+  EXPECT_EQ(score->nlls.size(), 2u);
+  ASSERT_EQ(score->top.size(), 2u);
+  EXPECT_EQ(score->top[0].size(), 4u);
+  EXPECT_FALSE(client->score({.ids = {7}})->nll.has_value());
+}
+
+TEST(Client, CancelEndsAStalledGeneration) {
+  const auto client =
+      start(R"({"replies": [{"text": "a b", "fault": "stall", "fault_after": 1}]})");
+  Recorder recorder;
+  const RequestId id = client->generate(text_request("x"), recorder.sink());
+  recorder.wait_for(2);  // Started and one Delta: now it stalls
+  client->cancel(id);
+  EXPECT_EQ(std::get<Done>(recorder.wait().back()).reason, FinishReason::kCancelled);
+  EXPECT_EQ(client->stats()->n_cancelled, 1u);
+  client->cancel(id);         // over: ignored
+  client->cancel(123456789);  // unknown: ignored
+  EXPECT_EQ(client->stats()->n_running, 0u);
+}
+
+TEST(Client, ServesSeveralAtOnce) {
+  const auto client = start(R"({"echo": true, "replies": []})");
+  const auto waits = start(R"({"replies": [{"text": "all", "start_when_running": 8}]})");
+  std::vector<Recorder> recorders(8);
+  for (Recorder& recorder : recorders) waits->generate(text_request("x"), recorder.sink());
+  for (Recorder& recorder : recorders) EXPECT_EQ(text_of(recorder.wait()), "all");
+  std::vector<Recorder> echoes(8);
+  for (size_t i = 0; i < 8; ++i)
+    client->generate(text_request(std::to_string(i)), echoes[i].sink());
+  for (size_t i = 0; i < 8; ++i) EXPECT_EQ(text_of(echoes[i].wait()), std::to_string(i));
+}
+
+TEST(Client, AnEngineThatDiesFailsEveryRequestOnce) {
+  const auto client = start(R"({"replies": [{"match": "die", "text": "a b", "fault": "die",
+      "fault_after": 1}, {"text": "c d", "fault": "stall", "fault_after": 1}]})");
+  Recorder bystander;
+  client->generate(text_request("x"), bystander.sink());
+  bystander.wait_for(2);
+  Recorder victim;
+  client->generate(text_request("die"), victim.sink());
+  EXPECT_EQ(std::get<Failed>(victim.wait().back()).error.code, ErrorCode::kUnavailable);
+  EXPECT_EQ(std::get<Failed>(bystander.wait().back()).error.code, ErrorCode::kUnavailable);
+  EXPECT_FALSE(client->alive());
+  Recorder late;
+  client->generate(text_request("x"), late.sink());
+  EXPECT_EQ(std::get<Failed>(late.wait().back()).error.code, ErrorCode::kUnavailable);
+  EXPECT_EQ(client->stats().error().code, ErrorCode::kUnavailable);
+}
+
+TEST(Client, ARequestAboveTheFrameLimitFailsAlone) {
+  const auto client = start(R"({"echo": true})");
+  Recorder big;
+  client->generate(text_request(std::string(kFrameBytesMax, 'x')), big.sink());
+  EXPECT_EQ(std::get<Failed>(big.wait().back()).error.code, ErrorCode::kResourceExhausted);
+  Recorder small;
+  client->generate(text_request("ok"), small.sink());
+  EXPECT_EQ(text_of(small.wait()), "ok");
+}
+
+TEST(Client, DestructionEndsOpenRequests) {
+  Recorder recorder;
+  auto client = start(R"({"replies": [{"text": "a", "fault": "stall"}]})");
+  client->generate(text_request("x"), recorder.sink());
+  client.reset();
+  EXPECT_TRUE(std::holds_alternative<Failed>(recorder.wait().back()));
+}
+
+TEST(Client, MayBeDestroyedFromASink) {
+  std::shared_ptr<Client> client = start(R"({"echo": true})");
+  Recorder recorder;
+  // The sink holds the last reference and lets go of it at the end.
+  Client* raw = client.get();
+  std::promise<void> handed_over;
+  auto ready = handed_over.get_future().share();
+  raw->generate(text_request("x"),
+                [&recorder, ready, held = std::move(client)](GenerateEvent event) mutable {
+                  ready.wait();
+                  const bool last = is_last(event);
+                  if (last) held.reset();
+                  recorder.record(std::move(event));
+                });
+  handed_over.set_value();
+  EXPECT_TRUE(std::holds_alternative<Done>(recorder.wait().back()));
+}
+
+TEST(Client, LoadErrorsAreTheEnginesOwn) {
+  const Script script = parse_script(R"({"load_error": "no such tensor"})").value();
+  const auto client = start_in_process(
+      [script](int fd) { serve_scripted(fd, script, {.clock = &kClock}); }, {.path = "m"});
+  EXPECT_EQ(client.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(client.error().message, "no such tensor");
+}
+
+TEST(Client, RefusesAnEngineThatSpeaksNonsense) {
+  for (const char* answer : {"nonsense", "{\"type\":\"hello\",\"id\":0,\"version\":2}",
+                             "{\"type\":\"hello\",\"id\":9,\"version\":1}"}) {
+    const auto client = start_in_process(
+        [answer](int fd) {
+          ASSERT_TRUE(write_frame(fd, answer).ok());
+          std::string payload;
+          while (read_frame(fd, payload).value()) {
+          }
+        },
+        {});
+    EXPECT_EQ(client.error().code, ErrorCode::kCorrupt) << answer;
+  }
+}
+
+TEST(Host, RefusesAForeignVersionAndAnythingBeforeLoad) {
+  const std::vector<std::vector<Command>> openings = {
+      {Hello{kProtocolVersion + 1}}, {StatsRequest{}}, {Hello{}, StatsRequest{}}};
+  for (const auto& opening : openings) {
+    int fds[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    for (const Command& command : opening) {
+      ASSERT_TRUE(write_frame(fds[0], encode_command(5, command)).ok());
+    }
+    HostWriter writer(fds[1]);
+    EXPECT_FALSE(accept_load(fds[1], writer).has_value());
+    std::string payload;
+    for (size_t i = 0; i < opening.size(); ++i) ASSERT_TRUE(read_frame(fds[0], payload).value());
+    const auto last = decode_event(open_frame(payload).value());
+    EXPECT_TRUE(std::holds_alternative<Failed>(*last));
+    ::close(fds[0]);
+    ::close(fds[1]);
+  }
+}
+
+TEST(Host, AnswersABadFieldUnderItsIdAndGoesOn) {
+  int fds[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+  ASSERT_TRUE(write_frame(fds[0], R"({"type":"score","id":8,"ids":[1],"last":-1,"top":0})").ok());
+  ASSERT_TRUE(write_frame(fds[0], encode_command(9, StatsRequest{})).ok());
+  HostWriter writer(fds[1]);
+  EXPECT_EQ(next_command(fds[1], writer)->id, 9u);
+  std::string payload;
+  ASSERT_TRUE(read_frame(fds[0], payload).value());
+  const auto envelope = open_frame(payload);
+  EXPECT_EQ(envelope->id, 8u);
+  EXPECT_EQ(std::get<Failed>(*decode_event(*envelope)).error.param, "last");
+  ::close(fds[0]);
+  ::close(fds[1]);
+}
+
+TEST(ParseScript, NamesWhatIsWrong) {
+  EXPECT_EQ(parse_script(R"({"replys": []})").error().param, "replys");
+  EXPECT_EQ(parse_script(R"({"replies": [{"fault": "explode"}]})").error().param, "fault");
+  EXPECT_EQ(parse_script(R"({"card": {"n_ctx": -1}})").error().param, "card.n_ctx");
+}
+
+}  // namespace
+}  // namespace maru::link

@@ -1,0 +1,406 @@
+#include "link/socket_client.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <future>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "base/log.h"
+#include "link/frame.h"
+#include "link/wire.h"
+
+namespace maru::link {
+namespace {
+
+constexpr RequestId kHelloId = 0;
+constexpr RequestId kLoadId = 1;
+constexpr RequestId kFirstId = 2;
+
+// An engine that takes nothing for so long is taken for dead: its clients must not hang with it.
+constexpr timeval kSendTimeout{.tv_sec = 10, .tv_usec = 0};
+
+// Takes one event of a request; true when it was the last. Failed is always the last.
+using Handler = std::function<bool(EventBody&&)>;
+
+// Shared by the client and its reader thread, so that either may be the last to go.
+class Core {
+ public:
+  Core() : wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { CHECK(wake_fd_ >= 0); }
+  ~Core() { ::close(wake_fd_); }
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
+  // The reader thread: everything from connecting to the last sink.
+  void run(const Connector& connector, const LoadRequest& load,
+           std::promise<Result<ModelCard>> loaded);
+
+  RequestId submit(const Command& command, Handler handler);
+  void cancel(RequestId id);
+  void stop();
+  bool alive() const { return alive_.load(); }
+
+ private:
+  Result<ModelCard> greet(const LoadRequest& load);
+  Result<EventBody> read_answer(RequestId id);
+  Result<void> send(RequestId id, const Command& command);
+  void read_events();
+  Result<bool> read_one();
+  void dispatch(RequestId id, EventBody event);
+  void fail_refused();
+  void die(const Error& error);
+  void wait_for_wake();
+  void wake();
+
+  const int wake_fd_;
+  int fd_ = -1;  // set before alive_, closed under both mutexes after it
+  std::unique_ptr<Peer> peer_;
+  std::string payload_;
+  std::atomic<bool> alive_{false};
+  std::atomic<bool> stopping_{false};
+  std::mutex write_mutex_;  // one frame at a time; taken before mutex_
+  std::mutex mutex_;        // guards what follows
+  RequestId next_id_ = kFirstId;
+  std::map<RequestId, std::shared_ptr<Handler>> pending_;
+  std::vector<std::pair<RequestId, Error>> refused_;  // to be failed by the reader thread
+  Error death_ = Error::unavailable("the engine is gone");
+};
+
+Result<void> Core::send(RequestId id, const Command& command) {
+  const std::string payload = encode_command(id, command);
+  const std::lock_guard lock(write_mutex_);
+  if (fd_ < 0) return Error::unavailable("the engine is gone");
+  auto written = write_frame(fd_, payload);
+  if (!written.ok() && written.error().code != ErrorCode::kResourceExhausted) {
+    ::shutdown(fd_, SHUT_RDWR);  // there may be half a frame in the stream: the reader ends it
+  }
+  return written;
+}
+
+Result<EventBody> Core::read_answer(RequestId id) {
+  MARU_TRY(got_frame, read_frame(fd_, payload_));
+  if (!got_frame) return Error::unavailable("the engine closed the connection");
+  MARU_TRY(envelope, open_frame(payload_));
+  if (envelope.id != id) return Error::corrupt("the engine answered under a wrong id");
+  MARU_TRY(event, decode_event(envelope));
+  if (auto* failed = std::get_if<Failed>(&event)) return std::move(failed->error);
+  return event;
+}
+
+Result<ModelCard> Core::greet(const LoadRequest& load) {
+  MARU_TRY_VOID(send(kHelloId, Hello{}));
+  MARU_TRY(greeting, read_answer(kHelloId));
+  const auto* hello = std::get_if<Hello>(&greeting);
+  if (hello == nullptr || hello->version != kProtocolVersion) {
+    return Error::corrupt("the engine speaks another version of the protocol");
+  }
+  MARU_TRY_VOID(send(kLoadId, load));
+  MARU_TRY(answer, read_answer(kLoadId));
+  auto* card = std::get_if<ModelCard>(&answer);
+  if (card == nullptr) return Error::corrupt("the engine answered Load with something else");
+  return std::move(*card);
+}
+
+void Core::run(const Connector& connector, const LoadRequest& load,
+               std::promise<Result<ModelCard>> loaded) {
+  auto connection = connector();
+  if (!connection.ok()) {
+    loaded.set_value(std::move(connection).error());
+    return;
+  }
+  fd_ = connection->fd;
+  ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &kSendTimeout, sizeof kSendTimeout);
+  peer_ = std::move(connection->peer);
+  auto card = greet(load);
+  if (!card.ok()) {
+    ::close(fd_);
+    fd_ = -1;
+    const std::string end = peer_->wait_end();
+    Error error = std::move(card).error();
+    // An engine that reports its error ends in good order; one that died says nothing.
+    if (error.code == ErrorCode::kUnavailable) {
+      error.message = fmt::format("{} while loading {}", end, load.path);
+    }
+    loaded.set_value(std::move(error));
+    return;
+  }
+  alive_ = true;
+  loaded.set_value(std::move(card));
+  read_events();
+  while (!stopping_.load()) wait_for_wake();
+  fail_refused();
+}
+
+void Core::wait_for_wake() {
+  pollfd wake{.fd = wake_fd_, .events = POLLIN, .revents = 0};
+  ::poll(&wake, 1, -1);
+  fail_refused();
+}
+
+// Until the engine is gone or the client stops.
+void Core::read_events() {
+  while (!stopping_.load()) {
+    pollfd fds[2] = {{.fd = fd_, .events = POLLIN, .revents = 0},
+                     {.fd = wake_fd_, .events = POLLIN, .revents = 0}};
+    if (::poll(fds, 2, -1) < 0) continue;  // EINTR
+    if (fds[1].revents != 0) fail_refused();
+    if (fds[0].revents == 0) continue;
+    const auto more = read_one();
+    if (!more.ok() && more.error().code == ErrorCode::kCorrupt) {
+      log_error("engine broke the protocol: {}", more.error().message);
+    }
+    if (!more.ok() || !*more) break;
+  }
+  const bool stopped = stopping_.load();
+  {
+    const std::lock_guard write_lock(write_mutex_);
+    ::close(fd_);
+    fd_ = -1;
+  }
+  const std::string end = peer_->wait_end();
+  die(Error::unavailable(stopped ? "the engine was shut down" : end));
+}
+
+Result<bool> Core::read_one() {
+  MARU_TRY(got_frame, read_frame(fd_, payload_));
+  if (!got_frame) return false;
+  MARU_TRY(envelope, open_frame(payload_));
+  auto event = decode_event(envelope);
+  if (!event.ok()) return Error::corrupt(event.error().message);
+  dispatch(envelope.id, std::move(event).value());
+  return true;
+}
+
+void Core::dispatch(RequestId id, EventBody event) {
+  std::shared_ptr<Handler> handler;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = pending_.find(id);
+    if (found == pending_.end()) return;
+    handler = found->second;
+  }
+  if (!(*handler)(std::move(event))) return;
+  const std::lock_guard lock(mutex_);
+  pending_.erase(id);
+}
+
+void Core::fail_refused() {
+  uint64_t ignored = 0;
+  while (::read(wake_fd_, &ignored, sizeof ignored) > 0) {
+  }
+  std::vector<std::pair<RequestId, Error>> refused;
+  {
+    const std::lock_guard lock(mutex_);
+    refused.swap(refused_);
+  }
+  for (auto& [id, error] : refused) dispatch(id, Failed{std::move(error)});
+}
+
+void Core::die(const Error& error) {
+  std::map<RequestId, std::shared_ptr<Handler>> orphans;
+  {
+    const std::lock_guard lock(mutex_);
+    alive_ = false;
+    death_ = error;
+    orphans.swap(pending_);
+    refused_.clear();
+  }
+  for (auto& [id, handler] : orphans) (*handler)(Failed{error});
+}
+
+RequestId Core::submit(const Command& command, Handler handler) {
+  RequestId id = 0;
+  bool sendable = false;
+  {
+    const std::lock_guard lock(mutex_);
+    id = next_id_++;
+    pending_.emplace(id, std::make_shared<Handler>(std::move(handler)));
+    sendable = alive_;
+    if (!sendable) refused_.emplace_back(id, death_);
+  }
+  if (sendable) {
+    auto sent = send(id, command);
+    // Where the stream is broken, die() fails this request with all others.
+    if (sent.ok() || sent.error().code != ErrorCode::kResourceExhausted) return id;
+    const std::lock_guard lock(mutex_);
+    refused_.emplace_back(id, std::move(sent).error());
+  }
+  wake();
+  return id;
+}
+
+void Core::cancel(RequestId id) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!pending_.contains(id)) return;
+  }
+  // Not sent means that the stream is broken, and the request fails by that.
+  [[maybe_unused]] const auto sent = send(id, CancelRequest{});
+}
+
+void Core::stop() {
+  stopping_ = true;
+  {
+    const std::lock_guard lock(write_mutex_);
+    if (fd_ >= 0) ::shutdown(fd_, SHUT_RDWR);  // ends a read of half a frame too
+  }
+  wake();
+}
+
+void Core::wake() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(wake_fd_, &one, sizeof one);
+}
+
+// The answer to a command that has one event, or to a score.
+template <class T>
+struct Waiter {
+  std::promise<Result<T>> promise;
+  T partial;
+};
+
+class SocketClient final : public Client {
+ public:
+  SocketClient(std::shared_ptr<Core> core, std::thread reader, ModelCard card)
+      : core_(std::move(core)), reader_(std::move(reader)), card_(std::move(card)) {}
+
+  ~SocketClient() override {
+    core_->stop();
+    if (reader_.get_id() == std::this_thread::get_id()) {
+      reader_.detach();  // the last owner let go inside a sink; the thread ends after it
+    } else {
+      reader_.join();
+    }
+  }
+
+  RequestId generate(GenerateRequest request, GenerateSink sink) override {
+    return core_->submit(request, [sink = std::move(sink)](EventBody&& event) {
+      if (auto* started = std::get_if<Started>(&event)) {
+        sink(std::move(*started));
+      } else if (auto* delta = std::get_if<Delta>(&event)) {
+        sink(std::move(*delta));
+      } else if (auto* done = std::get_if<Done>(&event)) {
+        sink(std::move(*done));
+        return true;
+      } else {
+        auto* failed = std::get_if<Failed>(&event);
+        sink(failed != nullptr ? std::move(*failed)
+                               : Failed{Error::internal("the engine sent a foreign event")});
+        return true;
+      }
+      return false;
+    });
+  }
+
+  void cancel(RequestId id) override { core_->cancel(id); }
+
+  Result<ScoreResult> score(const ScoreRequest& request) override {
+    return call<ScoreResult>(request, [](ScoreResult& result, EventBody& event) {
+      if (auto* row = std::get_if<engine::ScoreRow>(&event)) {
+        result.top.push_back(std::move(row->top));
+        return Progress::kMore;
+      }
+      auto* done = std::get_if<engine::ScoreDone>(&event);
+      if (done == nullptr) return Progress::kForeign;
+      result.nlls = std::move(done->nlls);
+      double sum = 0;
+      for (const double nll : result.nlls) sum += nll;
+      if (!result.nlls.empty()) result.nll = sum / static_cast<double>(result.nlls.size());
+      return Progress::kDone;
+    });
+  }
+
+  Result<std::vector<TokenId>> tokenize(const TokenizeRequest& request) override {
+    return call<std::vector<TokenId>>(request, [](std::vector<TokenId>& ids, EventBody& event) {
+      auto* answer = std::get_if<TokenIds>(&event);
+      if (answer == nullptr) return Progress::kForeign;
+      ids = std::move(answer->ids);
+      return Progress::kDone;
+    });
+  }
+
+  Result<std::string> detokenize(const std::vector<TokenId>& ids) override {
+    return call<std::string>(DetokenizeRequest{ids}, take_bytes);
+  }
+
+  Result<std::string> render(const RenderRequest& request) override {
+    return call<std::string>(request, take_bytes);
+  }
+
+  Result<EngineStats> stats() override {
+    return call<EngineStats>(StatsRequest{}, [](EngineStats& stats, EventBody& event) {
+      auto* answer = std::get_if<EngineStats>(&event);
+      if (answer == nullptr) return Progress::kForeign;
+      stats = *answer;
+      return Progress::kDone;
+    });
+  }
+
+  const ModelCard& card() const override { return card_; }
+  bool alive() const override { return core_->alive(); }
+
+ private:
+  enum class Progress { kMore, kDone, kForeign };
+
+  static Progress take_bytes(std::string& out, EventBody& event) {
+    auto* answer = std::get_if<Bytes>(&event);
+    if (answer == nullptr) return Progress::kForeign;
+    out = std::move(answer->bytes);
+    return Progress::kDone;
+  }
+
+  // Sends a command and waits; `take` fills the result from each event.
+  template <class T>
+  Result<T> call(const Command& command, Progress (*take)(T&, EventBody&)) {
+    CHECK(reader_.get_id() != std::this_thread::get_id());
+    auto waiter = std::make_shared<Waiter<T>>();
+    auto future = waiter->promise.get_future();
+    core_->submit(command, [waiter, take](EventBody&& event) {
+      if (auto* failed = std::get_if<Failed>(&event)) {
+        waiter->promise.set_value(std::move(failed->error));
+        return true;
+      }
+      const Progress progress = take(waiter->partial, event);
+      if (progress == Progress::kMore) return false;
+      if (progress == Progress::kDone) {
+        waiter->promise.set_value(std::move(waiter->partial));
+      } else {
+        waiter->promise.set_value(Error::internal("the engine sent a foreign event"));
+      }
+      return true;
+    });
+    return future.get();
+  }
+
+  std::shared_ptr<Core> core_;
+  std::thread reader_;
+  ModelCard card_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Client>> start_socket_client(Connector connector, const LoadRequest& load) {
+  auto core = std::make_shared<Core>();
+  std::promise<Result<ModelCard>> loaded;
+  auto answer = loaded.get_future();
+  std::thread reader(
+      [core, connector = std::move(connector), load, loaded = std::move(loaded)]() mutable {
+        core->run(connector, load, std::move(loaded));
+      });
+  auto card = answer.get();
+  if (!card.ok()) {
+    reader.join();
+    return std::move(card).error();
+  }
+  return std::unique_ptr<Client>(
+      new SocketClient(std::move(core), std::move(reader), std::move(card).value()));
+}
+
+}  // namespace maru::link

@@ -1,0 +1,74 @@
+// link/wire_samples.h - one of each message with every field set, for wire_test and wire_fuzz.
+#pragma once
+#include <cmath>
+#include <vector>
+
+#include "link/wire.h"
+
+namespace maru::link {
+
+inline engine::SamplingParams sample_sampling() {
+  engine::SamplingParams p;
+  p.temperature = 0.7f;
+  p.top_k = 12;
+  p.logit_bias = {{3, -1.5f}, {9, 100.0f}};
+  p.seed = 0xFFFFFFFFFFFFFFFFu;
+  p.n_logprobs = 2;
+  p.want_logprobs = true;
+  return p;
+}
+
+inline std::vector<Command> sample_commands() {
+  ChatPrompt chat;
+  chat.messages = Json::parse(R"([{"role": "user", "content": "안녕"}])");
+  chat.tools = Json::parse(R"([{"type": "function"}])");
+  chat.template_kwargs = {{"thinking", false}};
+  GenerateRequest chat_request{.prompt = chat, .sampling = sample_sampling(), .stop = {"\n", "끝"}};
+  chat_request.max_tokens = 7;
+  chat_request.cache_salt = "salt";
+  GenerateRequest text_request{.prompt = TextPrompt{"half \xEB\xA7", true, false}};
+  text_request.echo_prompt_ids = true;
+  GenerateRequest ids_request{.prompt = TokensPrompt{{0, 5, 2147483647}}};
+  ids_request.ignore_eos = true;
+  return {Hello{},
+          LoadRequest{"/m.gguf", 2, 4096, "avx2", true, "t.jinja"},
+          chat_request,
+          text_request,
+          ids_request,
+          ScoreRequest{{1, 2, 3}, 0, 50},
+          TokenizeRequest{"\xFF text", true, true},
+          DetokenizeRequest{{1, 2}},
+          RenderRequest{chat, -5, {{"bos_token", "<s>"}}},
+          StatsRequest{},
+          CancelRequest{},
+          ReservedRequest{"embed"}};
+}
+
+inline std::vector<EventBody> sample_events() {
+  ModelCard card;
+  card.architecture = "qwen2";
+  card.name = "n";
+  card.isa = "avx512";
+  card.n_ctx = 4096;
+  card.n_ctx_train = 32768;
+  card.n_vocab = 151936;
+  card.n_params = 1'500'000'000;
+  card.weight_bytes = 0xFFFFFFFFFFFFFFFFu;
+  card.has_chat_template = true;
+  card.load_seconds = 0.25;
+  card.sandbox = "seccomp";
+  Delta delta{"안", {5}, {{{5, -0.5f, "\xEC\x95"}, {{5, -0.5f, "\xEC\x95"}, {6, -2.25f, "b"}}}}};
+  return {Hello{},
+          card,
+          Started{3, {1, 2, 3}},
+          delta,
+          Done{FinishReason::kLength, "끝", {3, 1, 2, 0.5, 0.25, 0.125}},
+          Failed{Error::invalid("wrong", "sampling.top_p")},
+          engine::ScoreRow{{{1, -0.25f}, {2, -INFINITY}}},
+          engine::ScoreDone{{0.1, INFINITY, 1e-300}},
+          TokenIds{{7, 8}},
+          Bytes{"\xFF\x00z"},
+          EngineStats{1, 2, 3, 4, 5, 6, 7}};
+}
+
+}  // namespace maru::link
