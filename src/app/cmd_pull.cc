@@ -22,9 +22,17 @@ Json pulled_json(const hub::StoredModel& model) {
           {"sha256", model.sha256}, {"source", model.source},      {"licence", model.licence}};
 }
 
-int run_pull(const Session& session, const std::string& name, bool json) {
+struct PullFlags {
+  std::string name;
+  bool json = false;
+  bool if_missing = false;
+};
+
+int run_pull(const Session& session, const PullFlags& flags) {
+  const std::string& name = flags.name;
   const auto store = hub::Store::open(session.config.home);
   if (!store.ok()) return fail(store.error());
+  if (flags.if_missing && store->find(name).ok()) return kExitOk;
   const hub::CatalogueEntry* entry = hub::find_in_catalogue(name);
   if (entry == nullptr) {
     std::vector<std::string> names;
@@ -36,7 +44,7 @@ int run_pull(const Session& session, const std::string& name, bool json) {
   }
   const auto model = pull_with_progress(*store, *entry);
   if (!model.ok()) return fail(model.error());
-  if (json) {
+  if (flags.json) {
     print_json(pulled_json(*model));
   } else {
     print("{} is here: {}, sha256 verified, {}\n", model->name, human_bytes(model->bytes),
@@ -66,12 +74,12 @@ Result<hub::StoredModel> pull_with_progress(const hub::Store& store,
 
 void add_pull(Session& session) {
   CLI::App* command = session.root->add_subcommand("pull", "Fetch a model of the catalogue");
-  auto name = std::make_shared<std::string>();
-  auto json = std::make_shared<bool>(false);
-  command->add_option("MODEL", *name, "name as in `maru list --available`")->required();
-  command->add_flag("--json", *json, "print what was fetched as JSON");
-  command->callback([&session, name, json] {
-    session.command = [&session, name, json] { return run_pull(session, *name, *json); };
+  auto flags = std::make_shared<PullFlags>();
+  command->add_option("MODEL", flags->name, "name as in `maru list --available`")->required();
+  command->add_flag("--json", flags->json, "print what was fetched as JSON");
+  command->add_flag("--if-missing", flags->if_missing, "say and do nothing where it is here");
+  command->callback([&session, flags] {
+    session.command = [&session, flags] { return run_pull(session, *flags); };
   });
 }
 
