@@ -155,8 +155,8 @@ MARU_INLINE Floats run_sum(const Ints* dots, const RunScales& s, const Activatio
 
 // One group by kColumns columns for kLanes rows from `lane` on; out is [kColumns][16].
 template <class F, int kColumns>
-void int8_tile(const uint8_t* group, const PackedRegions& at, size_t lane, const Column* columns,
-               float (*out)[kGroupRows]) {
+MARU_NOINLINE void int8_tile(const uint8_t* group, const PackedRegions& at, size_t lane,
+                             const Column* columns, float (*out)[kGroupRows]) {
   constexpr const PackedLayout& kLayout = F::kLayout;
   constexpr size_t kRuns = kLayout.block / kRun;
   const uint8_t* low = group + 4 * lane;
@@ -271,8 +271,8 @@ MARU_INLINE void float_weights(const uint8_t* group, size_t b, size_t lane, Floa
 
 // One group by up to kColumns tokens. Column k goes to sum k mod 4.
 template <tensor::DType kDType, int kColumns>
-void float_tile(const uint8_t* group, size_t n_blocks, size_t lane, const std::byte* acts,
-                size_t act_stride, float (*out)[kGroupRows]) {
+MARU_NOINLINE void float_tile(const uint8_t* group, size_t n_blocks, size_t lane,
+                              const std::byte* acts, size_t act_stride, float (*out)[kGroupRows]) {
   const float* x[kColumns];
   Floats sums[kColumns][4];
   MARU_UNROLL for (int c = 0; c < kColumns; ++c) {

@@ -17,6 +17,7 @@
   MARU_PRAGMA(GCC target(isa))
 #define MARU_TARGET_END MARU_PRAGMA(GCC pop_options)
 #endif
+#define MARU_NOINLINE __attribute__((noinline))
 #define MARU_INLINE inline __attribute__((always_inline))
 #define MARU_INLINE_LAMBDA __attribute__((always_inline))
 // Before a loop of few, constant turns whose arrays are registers.

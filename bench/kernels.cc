@@ -1,0 +1,150 @@
+// bench/kernels.cc - how fast the packed matrix products are on this machine, beside what the
+// machine can do. Usage: bench_kernels [--isa NAME] [--type NAME] [--seconds S per cell]
+//
+// Per type: GB/s of weights at one token from memory (a matrix larger than the caches) and Gop/s
+// (2 per multiplication) at n tokens with weights and activations in the L2 cache, one thread. Each
+// figure is the best of many short bursts, since other programs may be running.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/rng.h"
+#include "bench/roofs.h"
+#include "kernels/kernel_table.h"
+#include "kernels/packed_layout.h"
+
+namespace maru::kernels {
+namespace {
+
+using tensor::DType;
+
+constexpr DType kTypes[] = {DType::kQ4_K,  DType::kQ6_K, DType::kQ8_0,   DType::kQ5_0,
+                            DType::kQ4_1,  DType::kQ4_0, DType::kQ5_K,   DType::kQ5_1,
+                            DType::kQ2_K,  DType::kQ3_K, DType::kIQ4_NL, DType::kIQ4_XS,
+                            DType::kMXFP4, DType::kF16,  DType::kBF16,   DType::kF32};
+constexpr size_t kTokens[] = {1, 2, 4, 8, 16, 64, 256};
+constexpr size_t kColumns = 1536;
+constexpr size_t kRows = 256;                // in the L2 cache
+constexpr size_t kStreamBytes = 256u << 20;  // beyond the caches
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Seconds of the fastest call within the time given.
+template <class F>
+double best(double seconds, const F& f) {
+  const double end = now() + seconds;
+  double least = 1e9;
+  do {
+    const double begin = now();
+    f();
+    least = std::min(least, now() - begin);
+  } while (now() < end);
+  return least;
+}
+
+std::byte* aligned(std::vector<std::byte>& memory, size_t n_bytes) {
+  memory.resize(n_bytes + 64);
+  auto address = reinterpret_cast<uintptr_t>(memory.data());
+  return reinterpret_cast<std::byte*>((address + 63) & ~uintptr_t{63});
+}
+
+// Any bytes are a packed matrix; with these all factors and floats are ordinary numbers.
+void fill(std::byte* bytes, size_t n_bytes) {
+  Rng rng(1);
+  for (size_t i = 0; i < n_bytes; ++i) bytes[i] = static_cast<std::byte>((rng.next() & 3) | 0x38);
+}
+
+void bench_type(const KernelTable& table, DType dtype, double seconds,
+                std::vector<std::byte>& stream_memory) {
+  const PackedShape shape = packed_shape(dtype, kColumns);
+  PackedMatrix w{dtype, kRows, kColumns, shape.group_bytes, nullptr};
+  std::vector<std::byte> weights, activations;
+  std::byte* data = aligned(weights, w.n_groups() * shape.group_bytes);
+  fill(data, w.n_groups() * shape.group_bytes);
+  w.data = data;
+  const size_t stride = activation_row_bytes(shape.activation, kColumns);
+  std::byte* acts = aligned(activations, stride * 256);
+  Rng rng(2);
+  std::vector<float> x(kColumns);
+  for (size_t t = 0; t < 256; ++t) {
+    for (float& v : x) v = static_cast<float>(rng.uniform() - 0.5);
+    table.matmul.quantize_row(shape.activation, x.data(), kColumns, acts + t * stride);
+  }
+  std::vector<float> y(256 * kRows);
+  std::string line = fmt::format("{:8} ", tensor::dtype_info(dtype).name);
+  const size_t n_stream_groups = kStreamBytes / shape.group_bytes;
+  PackedMatrix stream{
+      dtype, n_stream_groups * 16, kColumns, shape.group_bytes,
+      stream_memory.data() + 64 - reinterpret_cast<uintptr_t>(stream_memory.data()) % 64};
+  std::vector<float> stream_y(n_stream_groups * 16);
+  const double streamed = best(seconds, [&] {
+    table.matmul.matmul(stream, 0, n_stream_groups, acts, stride, 1, stream_y.data(), 0);
+  });
+  line += fmt::format("{:7.1f}",
+                      static_cast<double>(n_stream_groups * shape.group_bytes) / streamed / 1e9);
+  const double cached = best(seconds / 4, [&] {
+    table.matmul.matmul(w, 0, w.n_groups(), acts, stride, 1, y.data(), kRows);
+  });
+  line +=
+      fmt::format("{:7.1f} |", static_cast<double>(w.n_groups() * w.group_bytes) / cached / 1e9);
+  for (size_t n : kTokens) {
+    const double time = best(seconds / 4, [&] {
+      table.matmul.matmul(w, 0, w.n_groups(), acts, stride, n, y.data(), kRows);
+    });
+    line += fmt::format("{:7.0f}", 2.0 * kRows * kColumns * static_cast<double>(n) / time / 1e9);
+  }
+  const double quantize = best(seconds / 8, [&] {
+    for (int i = 0; i < 8; ++i) {
+      table.matmul.quantize_row(shape.activation, x.data(), kColumns, acts);
+    }
+  });
+  fmt::print("{} |{:6.2f}\n", line, 8 * kColumns / quantize / 1e9);
+  std::fflush(stdout);
+}
+
+int run(int argc, char** argv) {
+  std::string isa, type;
+  double seconds = 0.2;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view flag = argv[i];
+    if (flag == "--isa") isa = argv[i + 1];
+    if (flag == "--type") type = argv[i + 1];
+    if (flag == "--seconds") seconds = std::atof(argv[i + 1]);
+  }
+  const KernelTable* table = find_kernels(isa);
+  if (table == nullptr) {
+    fmt::print("no kernels named {} here\n", isa);
+    return 1;
+  }
+  std::vector<std::byte> memory(kStreamBytes + (1 << 20));
+  fill(memory.data(), 1 << 20);
+  for (size_t at = 1 << 20; at < memory.size(); at += 1 << 20) {
+    std::memcpy(memory.data() + at, memory.data(), std::min<size_t>(1 << 20, memory.size() - at));
+  }
+  fmt::print("isa {}; one thread; read from memory {:.1f} GB/s; int8 peak: ", table->isa,
+             static_cast<double>(kStreamBytes) /
+                 best(seconds, [&] { bench::read_all(memory.data(), kStreamBytes); }) / 1e9);
+  bench::print_int8_peaks();
+  fmt::print("type     stream  cache | Gop/s at n =");
+  for (size_t n : kTokens) fmt::print("{:4}   ", n);
+  fmt::print("| quantize Gvalues/s\n");
+  for (DType dtype : kTypes) {
+    if (type.empty() || type == tensor::dtype_info(dtype).name) {
+      bench_type(*table, dtype, seconds, memory);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace maru::kernels
+
+int main(int argc, char** argv) { return maru::kernels::run(argc, argv); }
