@@ -403,6 +403,8 @@ void split_range(const CodePoints& text, WordRule rule, size_t begin, size_t end
 
 }  // namespace
 
+std::span<const PreTokenizer> pre_tokenizers() { return kPreTokenizers; }
+
 const PreTokenizer* find_pre_tokenizer(std::string_view name) {
   const auto* found = std::ranges::find(kPreTokenizers, name, &PreTokenizer::name);
   return found == std::end(kPreTokenizers) ? nullptr : found;

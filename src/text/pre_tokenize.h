@@ -29,6 +29,8 @@ struct PreTokenizer {
   bool add_bos = false;        // where the file does not say
 };
 
+// All of them.
+std::span<const PreTokenizer> pre_tokenizers();
 // nullptr for a name nobody knows.
 const PreTokenizer* find_pre_tokenizer(std::string_view name);
 

@@ -1,0 +1,227 @@
+// Seeded mutations of GGUF files: whatever the bytes, opening ends in an error or in a File whose
+// every part lies inside the bytes, with little memory.
+//
+// MARU_FUZZ_ITERATIONS sets how many (default 20000); a failure prints the seed, and
+// MARU_FUZZ_SEED repeats it alone.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <limits>
+#include <new>
+#include <string>
+
+#include "base/files.h"
+#include "base/rng.h"
+#include "gguf/file.h"
+#include "gguf/writer.h"
+
+namespace {
+std::atomic<size_t> n_bytes_allocated = 0;
+}  // namespace
+
+// Counts what a parse asks for: a bound on memory that needs no clock and no /proc.
+void* operator new(size_t n_bytes) {
+  n_bytes_allocated += n_bytes;
+  if (void* p = std::malloc(n_bytes == 0 ? 1 : n_bytes)) return p;
+  std::abort();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, size_t) noexcept { std::free(p); }
+
+namespace maru::gguf {
+namespace {
+
+constexpr size_t kMemoryMax = 64 << 20;
+
+uint64_t setting(const char* name, uint64_t fallback) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? fallback : std::strtoull(text, nullptr, 10);
+}
+
+std::string model_like_file() {
+  Writer writer;
+  writer.set_string("general.architecture", "llama");
+  writer.set_u32("general.alignment", 32);
+  writer.set_u32("llama.block_count", 2);
+  writer.set_u64("llama.context_length", 4096);
+  writer.set_f32("llama.rope.freq_base", 10000.0f);
+  writer.set_bool("tokenizer.ggml.add_bos_token", true);
+  writer.set_strings("tokenizer.ggml.tokens", std::vector<std::string>{"<s>", "a", "b", "ab"});
+  writer.set_f32s("tokenizer.ggml.scores", std::vector<float>{0, -1, -2, -3});
+  writer.set_i32s("tokenizer.ggml.token_type", std::vector<int32_t>{3, 1, 1, 1});
+  writer.set_u8s("tokenizer.ggml.precompiled_charsmap", std::vector<uint8_t>(37, 7));
+  const std::vector<float> values(64, 1.0f);
+  const auto data = std::as_bytes(std::span(values));
+  writer.add_tensor("token_embd.weight", tensor::DType::kF32, std::vector<uint64_t>{16, 4}, data);
+  writer.add_tensor("output_norm.weight", tensor::DType::kF32, std::vector<uint64_t>{16},
+                    data.first(64));
+  writer.add_tensor("blk.0.attn_q.weight", tensor::DType::kQ8_0, std::vector<uint64_t>{32, 2},
+                    data.first(68));
+  return writer.finish();
+}
+
+uint64_t interesting(Rng& rng, size_t n_bytes) {
+  const std::array<uint64_t, 14> kValues = {0,          1,          2,          7,          9,
+                                            32,         255,        65'535,     0x7FFFFFFF, n_bytes,
+                                            0xFFFFFFFF, 1ull << 61, 1ull << 63, ~0ull};
+  const uint64_t value = kValues[rng.below(kValues.size())];
+  return rng.below(3) == 0 ? value + rng.below(33) - 16 : value;
+}
+
+// Changes the header mostly: that is where sizes are.
+void mutate(std::string& bytes, Rng& rng) {
+  const size_t n_changes = 1 + rng.below(4);
+  for (size_t i = 0; i < n_changes && !bytes.empty(); ++i) {
+    const size_t at =
+        rng.below(rng.below(2) == 0 ? std::min<size_t>(bytes.size(), 64) : bytes.size());
+    switch (rng.below(7)) {
+      case 0:
+        bytes[at] = static_cast<char>(bytes[at] ^ (1 << rng.below(8)));
+        break;
+      case 1:
+        bytes[at] = static_cast<char>(rng.next());
+        break;
+      case 2:
+      case 3: {
+        const uint64_t value = interesting(rng, bytes.size());
+        const size_t n = std::min<size_t>(rng.below(2) == 0 ? 4 : 8, bytes.size() - at);
+        for (size_t b = 0; b < n; ++b) bytes[at + b] = static_cast<char>(value >> (8 * b));
+        break;
+      }
+      case 4:
+        bytes.resize(rng.below(bytes.size() + 1));
+        break;
+      case 5:
+        bytes.insert(at, bytes.substr(rng.below(bytes.size()), rng.below(64)));
+        break;
+      default:
+        bytes.erase(at, rng.below(16));
+    }
+  }
+}
+
+// Reads everything that a File hands out; each view must lie inside `bytes`.
+void use(const File& file, std::span<const std::byte> bytes) {
+  const Metadata& metadata = file.metadata();
+  size_t n_chars = 0;
+  for (const Entry& entry : metadata.entries()) {
+    ASSERT_TRUE(metadata.has(entry.key));
+    (void)metadata.get_u32(entry.key);
+    (void)metadata.get_u64(entry.key);
+    (void)metadata.get_i32(entry.key);
+    (void)metadata.get_f32(entry.key);
+    (void)metadata.get_bool(entry.key);
+    if (const auto text = metadata.get_string(entry.key); text.ok()) n_chars += text->size();
+    if (const auto all = metadata.get_strings(entry.key); all.ok()) {
+      for (const std::string_view text : *all) n_chars += text.size();
+    }
+    if (const auto all = metadata.get_u8s(entry.key); all.ok()) n_chars += all->to_vector().size();
+    if (const auto all = metadata.get_i32s(entry.key); all.ok()) n_chars += all->to_vector().size();
+    if (const auto all = metadata.get_f32s(entry.key); all.ok()) n_chars += all->to_vector().size();
+    if (const auto all = metadata.get_bools(entry.key); all.ok()) {
+      n_chars += all->to_vector().size();
+    }
+  }
+  ASSERT_LE(n_chars, 8 * bytes.size());
+  unsigned sum = 0;
+  for (const TensorView& tensor : file.tensors()) {
+    ASSERT_EQ(file.find_tensor(tensor.name)->bytes.data(), tensor.bytes.data());
+    ASSERT_FALSE(tensor.bytes.empty());
+    ASSERT_GE(tensor.bytes.data(), bytes.data());
+    ASSERT_LE(tensor.bytes.data() + tensor.bytes.size(), bytes.data() + bytes.size());
+    const tensor::DTypeInfo& info = tensor::dtype_info(tensor.dtype);
+    ASSERT_EQ(tensor.row_bytes() * tensor.n_rows(), tensor.bytes.size());
+    ASSERT_EQ(tensor.n_cols() / info.block_elements * info.block_bytes, tensor.row_bytes());
+    sum += static_cast<unsigned>(tensor.bytes.front()) + static_cast<unsigned>(tensor.bytes.back());
+  }
+  ASSERT_LE(sum, 2u * 255 * file.tensors().size());
+}
+
+void parse_and_use(std::string_view text, size_t& n_accepted) {
+  const auto bytes = std::as_bytes(std::span(text.data(), text.size()));
+  n_bytes_allocated = 0;
+  const auto file = File::parse(bytes);
+  ASSERT_LE(n_bytes_allocated.load(), text.size() + kMemoryMax);
+  if (!file.ok()) {
+    ASSERT_FALSE(file.error().message.empty());
+    return;
+  }
+  ++n_accepted;
+  use(*file, bytes);
+}
+
+TEST(GgufFuzz, MutatedFilesAreRefusedOrSound) {
+  const std::string original = model_like_file();
+  const uint64_t only = setting("MARU_FUZZ_SEED", 0);
+  const uint64_t n_iterations = only != 0 ? 1 : setting("MARU_FUZZ_ITERATIONS", 20'000);
+  size_t n_accepted = 0;
+  for (uint64_t i = 0; i < n_iterations; ++i) {
+    const uint64_t seed = only != 0 ? only : i + 1;
+    Rng rng(seed);
+    std::string bytes = original;
+    mutate(bytes, rng);
+    bytes.shrink_to_fit();  // so that a sanitizer sees a read past the end
+    parse_and_use(bytes, n_accepted);
+    if (testing::Test::HasFatalFailure()) FAIL() << "MARU_FUZZ_SEED=" << seed;
+  }
+  // Mutations that break nothing must still be accepted, or this test sees only the first check.
+  if (only == 0) EXPECT_GT(n_accepted, n_iterations / 50);
+}
+
+// Numbers inside real files, changed in place and back.
+TEST(GgufFuzz, MutatedModelsAreRefusedOrSound) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> files;
+  for (const fs::path folder : {MARU_SOURCE_DIR "/tests/data/tiny_models",
+                                MARU_SOURCE_DIR "/../shared/fixtures/tiny_models"}) {
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(folder, none)) {
+      if (entry.path().extension() != ".gguf") continue;
+      auto content = read_file(entry.path(), 64 << 20);
+      ASSERT_TRUE(content.ok());
+      size_t n_accepted = 0;
+      parse_and_use(*content, n_accepted);
+      EXPECT_EQ(n_accepted, 1u) << entry.path();
+      files.push_back(std::move(content).value());
+    }
+  }
+  if (files.empty()) GTEST_SKIP() << "no tiny models here";
+  const uint64_t n_iterations = setting("MARU_FUZZ_ITERATIONS", 20'000) / 10;
+  size_t n_accepted = 0;
+  for (uint64_t seed = 1; seed <= n_iterations; ++seed) {
+    Rng rng(seed);
+    std::string& bytes = files[rng.below(files.size())];
+    const size_t at = rng.below(std::min<size_t>(bytes.size() - 8, 32 << 10));
+    const std::string before = bytes.substr(at, 8);
+    const uint64_t value = interesting(rng, bytes.size());
+    for (size_t b = 0; b < 8; ++b) bytes[at + b] = static_cast<char>(value >> (8 * b));
+    parse_and_use(bytes, n_accepted);
+    if (testing::Test::HasFatalFailure()) FAIL() << "seed " << seed;
+    bytes.replace(at, 8, before);
+  }
+}
+
+// Counts at their limits: many small things must not ask for much.
+TEST(GgufFuzz, ManyEntriesStayCheap) {
+  Writer writer;
+  for (size_t i = 0; i < kMetadataEntriesMax; ++i) writer.set_bool(std::to_string(i), true);
+  const std::string entries = writer.finish();
+  size_t n_accepted = 0;
+  parse_and_use(entries, n_accepted);
+  Writer tensors;
+  const float one = 1;
+  for (size_t i = 0; i < kTensorsMax; ++i) {
+    tensors.add_tensor(std::to_string(i), tensor::DType::kF32, std::vector<uint64_t>{1},
+                       std::as_bytes(std::span(&one, 1)));
+  }
+  const std::string many = tensors.finish();
+  parse_and_use(many, n_accepted);
+  EXPECT_EQ(n_accepted, 2u);
+}
+
+}  // namespace
+}  // namespace maru::gguf
