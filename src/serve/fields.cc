@@ -1,0 +1,340 @@
+// serve/fields.cc - see fields.h.
+#include "serve/fields.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "engine/sampling.h"
+
+namespace maru::serve {
+namespace {
+
+using enum FieldType;
+constexpr FieldUse kRefused = FieldUse::kRefused;
+constexpr FieldUse kIgnored = FieldUse::kIgnored;
+constexpr double kTokensMax = 1 << 20;
+constexpr double kAnyInteger = 18446744073709551615.0;
+constexpr std::string_view kNoTools = "tools are not supported yet";
+constexpr std::string_view kNoGrammar = "constrained output is not supported yet";
+
+// Sorted by kind: what to generate, how to draw, what is refused, what has no effect.
+constexpr auto kTable = std::to_array<FieldRow>({
+    {.name = "model", .type = kString, .note = "a name from GET /v1/models; required"},
+    {.name = "messages",
+     .endpoints = kChatEndpoint,
+     .type = kArray,
+     .note = "1 to 2,000; roles system, developer (read as system), user, assistant, tool; content "
+             "a string or an array of text parts (joined by line ends); required"},
+    {.name = "prompt",
+     .endpoints = kCompletionEndpoint,
+     .type = kStringOrArray,
+     .note = "a string, an array of strings, token ids, or an array of token ids; required"},
+    {.name = "stream", .type = kBool, .initial = "false"},
+    {.name = "stream_options", .type = kObject, .note = "include_usage"},
+    {.name = "n", .type = kInteger, .min = 1, .max = 4, .initial = "1"},
+    {.name = "max_tokens",
+     .type = kInteger,
+     .min = 1,
+     .max = kTokensMax,
+     .note = "absent: up to the end of the context"},
+    {.name = "max_completion_tokens",
+     .endpoints = kChatEndpoint,
+     .type = kInteger,
+     .min = 1,
+     .max = kTokensMax,
+     .note = "the newer name of max_tokens"},
+    {.name = "stop", .type = kStringOrArray, .note = "at most 16, each of 1 to 256 bytes"},
+    {.name = "seed",
+     .type = kInteger,
+     .min = -9223372036854775808.0,
+     .max = kAnyInteger,
+     .note = "absent: a new one each time; choice i draws with seed + i"},
+    {.name = "logprobs", .endpoints = kChatEndpoint, .type = kBool, .initial = "false"},
+    {.name = "top_logprobs",
+     .endpoints = kChatEndpoint,
+     .type = kInteger,
+     .max = engine::kLogprobsMax,
+     .initial = "0",
+     .note = "asks for logprobs: true"},
+    {.name = "logprobs",
+     .endpoints = kCompletionEndpoint,
+     .type = kInteger,
+     .max = engine::kLogprobsMax},
+    {.name = "echo",
+     .endpoints = kCompletionEndpoint,
+     .type = kBool,
+     .initial = "false",
+     .note = "not together with logprobs"},
+    {.name = "ignore_eos", .type = kBool, .initial = "false"},
+    {.name = "add_generation_prompt",
+     .endpoints = kChatEndpoint,
+     .type = kBool,
+     .initial = "true",
+     .note = "of the chat template"},
+    {.name = "chat_template_kwargs",
+     .endpoints = kChatEndpoint,
+     .type = kObject,
+     .note = "further variables of the chat template"},
+
+    {.name = "temperature",
+     .type = kNumber,
+     .max = 2,
+     .initial = "0.8",
+     .note = "0: always the likeliest token"},
+    {.name = "top_p", .type = kNumber, .max = 1, .above_min = true, .initial = "0.95"},
+    {.name = "top_k", .type = kInteger, .max = kTokensMax, .initial = "40", .note = "0: all"},
+    {.name = "min_p", .type = kNumber, .max = 1, .initial = "0.05"},
+    {.name = "typical_p", .type = kNumber, .max = 1, .above_min = true, .initial = "1"},
+    {.name = "repetition_penalty", .type = kNumber, .max = 2, .above_min = true, .initial = "1"},
+    {.name = "frequency_penalty", .type = kNumber, .min = -2, .max = 2, .initial = "0"},
+    {.name = "presence_penalty", .type = kNumber, .min = -2, .max = 2, .initial = "0"},
+    {.name = "penalty_last_n",
+     .type = kInteger,
+     .max = kTokensMax,
+     .initial = "64",
+     .note = "how many last tokens the penalties look at"},
+    {.name = "logit_bias",
+     .type = kObject,
+     .note = "token id to a number from -100 to 100; at most 1,024"},
+
+    {.name = "tools",
+     .endpoints = kChatEndpoint,
+     .use = kRefused,
+     .neutral = "[[]]",
+     .note = kNoTools},
+    {.name = "tool_choice",
+     .endpoints = kChatEndpoint,
+     .use = kRefused,
+     .neutral = R"(["none","auto"])",
+     .note = kNoTools},
+    {.name = "functions",
+     .endpoints = kChatEndpoint,
+     .use = kRefused,
+     .neutral = "[[]]",
+     .note = kNoTools},
+    {.name = "function_call",
+     .endpoints = kChatEndpoint,
+     .use = kRefused,
+     .neutral = R"(["none","auto"])",
+     .note = kNoTools},
+    {.name = "response_format",
+     .use = kRefused,
+     .neutral = R"([{"type":"text"}])",
+     .note = kNoGrammar},
+    {.name = "grammar", .use = kRefused, .neutral = R"([""])", .note = kNoGrammar},
+    {.name = "json_schema", .use = kRefused, .note = kNoGrammar},
+    {.name = "structured_outputs", .use = kRefused, .note = kNoGrammar},
+    {.name = "guided_json", .use = kRefused, .note = kNoGrammar},
+    {.name = "guided_regex", .use = kRefused, .note = kNoGrammar},
+    {.name = "guided_choice", .use = kRefused, .note = kNoGrammar},
+    {.name = "guided_grammar", .use = kRefused, .note = kNoGrammar},
+    {.name = "modalities",
+     .endpoints = kChatEndpoint,
+     .use = kRefused,
+     .neutral = R"([["text"]])",
+     .note = "answers are text"},
+    {.name = "audio", .endpoints = kChatEndpoint, .use = kRefused, .note = "answers are text"},
+    {.name = "web_search_options",
+     .endpoints = kChatEndpoint,
+     .use = kRefused,
+     .note = "there is no web search"},
+    {.name = "chat_template",
+     .endpoints = kChatEndpoint,
+     .use = kRefused,
+     .note = "a template is code; it comes from the model only"},
+    {.name = "continue_final_message",
+     .endpoints = kChatEndpoint,
+     .use = kRefused,
+     .neutral = "[false]",
+     .note = "an unfinished answer cannot be continued yet"},
+    {.name = "suffix",
+     .endpoints = kCompletionEndpoint,
+     .use = kRefused,
+     .neutral = R"([""])",
+     .note = "text cannot be filled in before a suffix yet"},
+    {.name = "best_of", .use = kRefused, .neutral = "[1]", .note = "use n"},
+    {.name = "min_tokens", .use = kRefused, .neutral = "[0]", .note = "use ignore_eos"},
+    {.name = "stop_token_ids", .use = kRefused, .neutral = "[[]]", .note = "use stop"},
+    {.name = "bad_words", .use = kRefused, .neutral = "[[]]", .note = "use logit_bias"},
+    {.name = "allowed_token_ids", .use = kRefused, .neutral = "[[]]", .note = "use logit_bias"},
+    {.name = "use_beam_search", .use = kRefused, .neutral = "[false]", .note = "there is none"},
+    {.name = "truncate_prompt_tokens",
+     .use = kRefused,
+     .note = "a prompt is never cut; one that is too long is an error"},
+
+    {.name = "user", .use = kIgnored},
+    {.name = "metadata", .use = kIgnored},
+    {.name = "store", .use = kIgnored},
+    {.name = "service_tier", .use = kIgnored},
+    {.name = "safety_identifier", .use = kIgnored},
+    {.name = "prompt_cache_key", .use = kIgnored, .note = "the cache is keyed by the server alone"},
+    {.name = "cache_salt", .use = kIgnored, .note = "the cache is keyed by the server alone"},
+    {.name = "cache_prompt", .use = kIgnored, .note = "prompts are always cached"},
+    {.name = "parallel_tool_calls", .endpoints = kChatEndpoint, .use = kIgnored},
+    {.name = "prediction", .endpoints = kChatEndpoint, .use = kIgnored},
+    {.name = "reasoning_effort", .endpoints = kChatEndpoint, .use = kIgnored},
+    {.name = "verbosity", .endpoints = kChatEndpoint, .use = kIgnored},
+});
+
+const FieldRow* find_row(Endpoint endpoint, std::string_view name) {
+  const auto row = std::ranges::find_if(kTable, [&](const FieldRow& candidate) {
+    return candidate.name == name && (candidate.endpoints & endpoint) != 0;
+  });
+  return row == kTable.end() ? nullptr : &*row;
+}
+
+bool is_integer(const Json& value) {
+  if (value.is_number_integer()) return true;
+  if (!value.is_number_float()) return false;
+  const double number = value.get<double>();
+  return std::trunc(number) == number && std::abs(number) < 0x1p53;
+}
+
+bool has_type(const Json& value, FieldType type) {
+  switch (type) {
+    case kBool:
+      return value.is_boolean();
+    case kInteger:
+      return is_integer(value);
+    case kNumber:
+      return value.is_number();
+    case kString:
+      return value.is_string();
+    case kArray:
+      return value.is_array();
+    case kObject:
+      return value.is_object();
+    case kStringOrArray:
+      return value.is_string() || value.is_array();
+    case kAny:
+      return true;
+  }
+  return false;
+}
+
+std::string_view type_text(FieldType type) {
+  switch (type) {
+    case kBool:
+      return "true or false";
+    case kInteger:
+      return "an integer";
+    case kNumber:
+      return "a number";
+    case kString:
+      return "a string";
+    case kArray:
+      return "an array";
+    case kObject:
+      return "an object";
+    case kStringOrArray:
+      return "a string or an array";
+    case kAny:
+      return "anything";
+  }
+  return "";
+}
+
+bool has_range(const FieldRow& row) { return row.min != row.max; }
+
+// "a number above 0, at most 1", "an integer from 1 to 4", "a string".
+std::string accepted_text(const FieldRow& row) {
+  std::string text(type_text(row.type));
+  if (!has_range(row) || row.max == kAnyInteger) return text;
+  if (row.above_min) return text + fmt::format(" above {}, at most {}", row.min, row.max);
+  return text + fmt::format(" from {} to {}", row.min, row.max);
+}
+
+bool is_in_range(const FieldRow& row, double value) {
+  if (!has_range(row)) return true;
+  return (row.above_min ? value > row.min : value >= row.min) && value <= row.max;
+}
+
+Result<void> check_value(const FieldRow& row, const Json& value) {
+  const std::string name(row.name);
+  if (row.use == FieldUse::kRefused) {
+    const Json neutral = row.neutral.empty() ? Json::array() : Json::parse(row.neutral);
+    if (std::ranges::find(neutral, value) != neutral.end()) return {};
+    Error error = Error::unsupported(fmt::format("{}: {}", name, row.note));
+    error.param = name;
+    return error;
+  }
+  const bool is_good =
+      has_type(value, row.type) && (!value.is_number() || is_in_range(row, value.get<double>()));
+  if (is_good) return {};
+  const std::string got = value.is_number() ? "not " + dump_json(value)
+                                            : fmt::format("not of type {}", value.type_name());
+  return Error::invalid(fmt::format("{} must be {}, {}", name, accepted_text(row), got), name);
+}
+
+}  // namespace
+
+std::span<const FieldRow> field_table() { return kTable; }
+
+Result<Fields> Fields::check(Endpoint endpoint, Json body) {
+  if (!body.is_object()) return Error::invalid("the body must be a JSON object");
+  Fields fields(endpoint, std::move(body));
+  for (const auto& [name, value] : fields.body_.items()) {
+    if (value.is_null()) continue;
+    const FieldRow* row = find_row(endpoint, name);
+    if (row == nullptr || row->use == FieldUse::kIgnored) {
+      fields.ignore(name);
+      continue;
+    }
+    MARU_TRY_VOID(check_value(*row, value));
+  }
+  return fields;
+}
+
+void Fields::ignore(std::string name) {
+  if (std::ranges::find(ignored_, name) == ignored_.end()) ignored_.push_back(std::move(name));
+}
+
+const Json* Fields::find(std::string_view name) const {
+  const auto found = body_.find(name);
+  return found == body_.end() || found->is_null() ? nullptr : &*found;
+}
+
+Json Fields::value_or_initial(std::string_view name) const {
+  if (const Json* value = find(name)) return *value;
+  const FieldRow* row = find_row(endpoint_, name);
+  CHECK(row != nullptr && !row->initial.empty());
+  return Json::parse(row->initial);
+}
+
+bool Fields::flag(std::string_view name) const { return value_or_initial(name).get<bool>(); }
+double Fields::number(std::string_view name) const { return value_or_initial(name).get<double>(); }
+int64_t Fields::integer(std::string_view name) const {
+  return value_or_initial(name).get<int64_t>();
+}
+
+std::string field_table_markdown() {
+  std::string text =
+      "# Request fields\n\n"
+      "Written from the table in `src/serve/fields.cc`, which is what the server checks requests "
+      "against. A field that is not here is named in the response's `ignored_params`.\n\n"
+      "| field | endpoints | accepted | default | what becomes of it |\n"
+      "|---|---|---|---|---|\n";
+  for (const FieldRow& row : kTable) {
+    const std::string_view endpoints = row.endpoints == kAnyEndpoint    ? "both"
+                                       : row.endpoints == kChatEndpoint ? "chat"
+                                                                        : "completions";
+    std::string accepted = accepted_text(row);
+    std::string_view use = "honoured";
+    if (row.use == FieldUse::kIgnored) use = "ignored, and named";
+    if (row.use == FieldUse::kRefused) {
+      use = "refused";
+      const Json neutral = row.neutral.empty() ? Json::array() : Json::parse(row.neutral);
+      accepted = "null";
+      for (const Json& value : neutral) accepted += " or `" + dump_json(value) + "`";
+    }
+    text += fmt::format("| `{}` | {} | {} | {} | {}{}{} |\n", row.name, endpoints, accepted,
+                        row.initial, use, row.note.empty() ? "" : ": ", row.note);
+  }
+  return text;
+}
+
+}  // namespace maru::serve

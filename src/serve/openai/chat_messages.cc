@@ -1,0 +1,133 @@
+// serve/openai/chat_messages.cc - see chat_messages.h.
+#include "serve/openai/chat_messages.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+#include "serve/openai/requests.h"
+
+namespace maru::serve::openai {
+namespace {
+
+constexpr std::array<std::string_view, 5> kRoles{"system", "developer", "user", "assistant",
+                                                 "tool"};
+// Passed on as they are, where they are strings.
+constexpr std::array<std::string_view, 4> kTextKeys{"name", "tool_call_id", "reasoning_content",
+                                                    "reasoning"};
+
+Result<std::string> read_content_parts(const Json& parts, const std::string& where) {
+  std::string text;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Json& part = parts[i];
+    const std::string part_where = fmt::format("{}[{}]", where, i);
+    if (!part.is_object() || !part.contains("type") || !part["type"].is_string()) {
+      return Error::invalid(part_where + R"( must be an object like {"type":"text","text":"..."})",
+                            part_where);
+    }
+    const auto type = part["type"].get<std::string>();
+    if (type != "text") {
+      Error error = Error::unsupported(
+          fmt::format("{}: parts of type \"{}\" are not supported; this model reads text only",
+                      part_where, type));
+      error.param = part_where;
+      return error;
+    }
+    if (!part.contains("text") || !part["text"].is_string()) {
+      return Error::invalid(part_where + ".text must be a string", part_where + ".text");
+    }
+    if (i > 0) text += '\n';
+    text += part["text"].get<std::string>();
+  }
+  return text;
+}
+
+// Each call: {"id", "type": "function", "function": {"name", "arguments": JSON text or object}}.
+Result<Json> read_tool_calls(const Json& calls, const std::string& where) {
+  const Error malformed = Error::invalid(
+      where + " must be an array of objects with function.name and function.arguments", where);
+  if (!calls.is_array()) return malformed;
+  Json out = calls;
+  for (Json& call : out) {
+    if (!call.is_object() || !call.contains("function")) return malformed;
+    Json& function = call["function"];
+    if (!function.is_object() || !function.contains("name") || !function["name"].is_string()) {
+      return malformed;
+    }
+    if (!function.contains("arguments")) continue;
+    if (function["arguments"].is_string()) {
+      // Text that is no JSON object stays text: it is what the model once wrote.
+      auto arguments = parse_json(function["arguments"].get<std::string>());
+      if (arguments.ok() && arguments->is_object()) function["arguments"] = *std::move(arguments);
+    } else if (!function["arguments"].is_object()) {
+      return malformed;
+    }
+  }
+  return out;
+}
+
+Result<Json> read_message(const Json& message, const std::string& where, Fields& fields) {
+  if (!message.is_object()) return Error::invalid(where + " must be an object", where);
+  const auto role = message.find("role");
+  if (role == message.end() || !role->is_string() ||
+      std::ranges::find(kRoles, role->get<std::string>()) == kRoles.end()) {
+    return Error::invalid(
+        where + ".role must be \"system\", \"developer\", \"user\", \"assistant\" or \"tool\"",
+        where + ".role");
+  }
+  Json out = Json::object();
+  out["role"] = *role == "developer" ? Json("system") : *role;
+  bool has_content = false;
+  bool has_calls = false;
+  for (const auto& [key, value] : message.items()) {
+    const std::string key_where = where + "." + key;
+    if (key == "role" || value.is_null()) continue;
+    if (key == "content") {
+      has_content = true;
+      if (value.is_array()) {
+        MARU_TRY(text, read_content_parts(value, key_where));
+        out["content"] = std::move(text);
+      } else if (value.is_string()) {
+        out["content"] = value;
+      } else {
+        return Error::invalid(key_where + " must be a string or an array of text parts", key_where);
+      }
+    } else if (key == "tool_calls") {
+      MARU_TRY(calls, read_tool_calls(value, key_where));
+      has_calls = !calls.empty();
+      if (has_calls) out["tool_calls"] = std::move(calls);
+    } else if (std::ranges::find(kTextKeys, key) != kTextKeys.end()) {
+      if (!value.is_string()) return Error::invalid(key_where + " must be a string", key_where);
+      out[key] = value;
+    } else {
+      fields.ignore("messages[]." + key);
+    }
+  }
+  if (!has_content && !(has_calls && *role == "assistant")) {
+    return Error::invalid(where + ".content is required (null only beside tool_calls)",
+                          where + ".content");
+  }
+  if (!has_content) out["content"] = nullptr;
+  return out;
+}
+
+}  // namespace
+
+Result<Json> read_messages(const Json* messages, Fields& fields) {
+  if (messages == nullptr || messages->empty() || messages->size() > kMessagesMax) {
+    return Error::invalid(fmt::format("messages must be an array of 1 to {} messages, not {}",
+                                      kMessagesMax, messages == nullptr ? 0 : messages->size()),
+                          "messages");
+  }
+  Json out = Json::array();
+  for (size_t i = 0; i < messages->size(); ++i) {
+    MARU_TRY(message, read_message((*messages)[i], fmt::format("messages[{}]", i), fields));
+    out.push_back(std::move(message));
+  }
+  return out;
+}
+
+}  // namespace maru::serve::openai

@@ -1,0 +1,164 @@
+// serve/openai/generation.cc - see generation.h.
+#include "serve/openai/generation.h"
+
+#include <utility>
+#include <variant>
+
+namespace maru::serve::openai {
+
+Generation::Generation(GenerateJob job, ReplyHead head, std::vector<std::string> echoes,
+                       std::shared_ptr<link::Client> client, std::shared_ptr<ResponseWriter> writer)
+    : job_(std::move(job)),
+      head_(std::move(head)),
+      echoes_(std::move(echoes)),
+      client_(std::move(client)),
+      writer_(std::move(writer)),
+      choices_(job_.prompts.size() * job_.n) {
+  for (size_t i = 0; i < choices_.size() && !echoes_.empty(); ++i) {
+    choices_[i].text = echoes_[i / job_.n];
+  }
+}
+
+void Generation::start() {
+  writer_->on_abort([weak = weak_from_this()](AbortReason reason) {
+    if (const auto self = weak.lock()) self->on_abort(reason);
+  });
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    link::GenerateRequest request = job_.prompts[i / job_.n];
+    request.sampling.seed += i % job_.n;
+    const link::RequestId id = client_->generate(
+        std::move(request), [self = shared_from_this(), i](link::GenerateEvent event) {
+          self->on_event(i, std::move(event));
+        });
+    bool is_cancelled = false;
+    {
+      const std::lock_guard lock(mutex_);
+      ids_.push_back(id);
+      is_cancelled = is_cancelled_;
+    }
+    if (is_cancelled) {
+      client_->cancel(id);
+      return;  // the choices after it need not begin
+    }
+  }
+}
+
+void Generation::on_event(size_t index, link::GenerateEvent event) {
+  bool must_cancel = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_over_) return;
+    if (std::holds_alternative<link::Started>(event)) {
+      on_started(index);
+    } else if (const auto* delta = std::get_if<link::Delta>(&event)) {
+      on_delta(index, *delta);
+    } else if (const auto* done = std::get_if<link::Done>(&event)) {
+      on_done(index, *done);
+    } else {
+      fail(std::move(std::get<link::Failed>(event).error));
+    }
+    must_cancel = is_cancelled_;
+  }
+  if (must_cancel) cancel_all();
+}
+
+void Generation::on_started(size_t index) {
+  if (!job_.stream) return;
+  if (!is_streaming_) {
+    is_streaming_ = true;
+    Response head;
+    head.content_type = "text/event-stream; charset=utf-8";
+    head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
+    writer_->start_stream(std::move(head));
+    writer_->write(role_event(head_, index, job_.ignored));
+  } else {
+    writer_->write(role_event(head_, index, {}));
+  }
+  Choice& choice = choices_[index];
+  if (choice.text.empty()) return;
+  writer_->write(delta_event(head_, index, choice.text, {}, 0));
+  choice.n_offset = count_characters(choice.text);
+}
+
+void Generation::on_delta(size_t index, const link::Delta& delta) {
+  Choice& choice = choices_[index];
+  if (!job_.stream) {
+    choice.text += delta.text;
+    choice.logprobs.insert(choice.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
+    return;
+  }
+  if (delta.text.empty() && delta.logprobs.empty()) return;
+  writer_->write(delta_event(head_, index, delta.text, delta.logprobs, choice.n_offset));
+  for (const link::TokenLogprob& token : delta.logprobs) {
+    choice.n_offset += count_characters(token.chosen.bytes);
+  }
+}
+
+void Generation::on_done(size_t index, const link::Done& done) {
+  if (done.reason == link::FinishReason::kCancelled) {
+    return fail(Error::unavailable("the generation was cancelled by the server"));
+  }
+  Choice& choice = choices_[index];
+  choice.finish = done.reason;
+  choice.usage = done.usage;
+  ++n_done_;
+  const bool is_last = n_done_ == choices_.size();
+  if (job_.stream) {
+    const Totals totals = add_up(choices_, job_.n);
+    writer_->write(finish_event(head_, index, done.reason, is_last ? &totals : nullptr));
+  }
+  if (is_last) complete();
+}
+
+void Generation::complete() {
+  is_over_ = true;
+  if (job_.stream) {
+    if (job_.include_usage) writer_->write(usage_event(head_, add_up(choices_, job_.n)));
+    writer_->write(kDoneEvent);
+    writer_->finish();
+    return;
+  }
+  Response response;
+  response.content_type = "application/json";
+  response.body = whole_reply(head_, choices_, job_.n, job_.prompts.front().sampling.want_logprobs,
+                              job_.ignored);
+  writer_->send(std::move(response));
+}
+
+void Generation::fail(Error error) {
+  is_over_ = true;
+  is_cancelled_ = true;
+  const WireError wire = to_wire_error(std::move(error), job_.endpoint);
+  if (is_streaming_) {
+    writer_->write(error_event(wire.error, wire.code));
+    writer_->finish();
+  } else {
+    writer_->send(error_response(wire.error, wire.code));
+  }
+}
+
+void Generation::on_abort(AbortReason reason) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_over_) return;
+    if (reason == AbortReason::kStopping) {
+      fail(Error::unavailable("the server is stopping"));
+    } else {
+      is_over_ = true;
+      is_cancelled_ = true;
+    }
+  }
+  cancel_all();
+}
+
+// Cancelling a choice that is done is harmless: the engine ignores unknown ids.
+void Generation::cancel_all() {
+  std::vector<link::RequestId> ids;
+  {
+    const std::lock_guard lock(mutex_);
+    ids = std::exchange(ids_, {});
+  }
+  for (const link::RequestId id : ids) client_->cancel(id);
+}
+
+}  // namespace maru::serve::openai

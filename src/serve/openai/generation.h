@@ -1,0 +1,55 @@
+// serve/openai/generation.h - one accepted request from the first event of the engine to the last
+// byte of the answer.
+//
+// It runs all choices of a request at once, turns engine events into stream events or one whole
+// answer, and cancels the engine's work when the client goes away or one choice fails.
+// Threads: events arrive on the client's reader thread, the abort callback on a server thread; a
+// mutex guards the state, and the engine is never called while it is held.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "link/client.h"
+#include "serve/http.h"
+#include "serve/openai/replies.h"
+#include "serve/openai/requests.h"
+
+namespace maru::serve::openai {
+
+class Generation : public std::enable_shared_from_this<Generation> {
+ public:
+  // echoes: what each prompt's text begins with in the answer; one for each prompt, or none.
+  Generation(GenerateJob job, ReplyHead head, std::vector<std::string> echoes,
+             std::shared_ptr<link::Client> client, std::shared_ptr<ResponseWriter> writer);
+
+  // Hands all choices to the engine; the events keep this object alive. Call once.
+  void start();
+
+ private:
+  void on_event(size_t index, link::GenerateEvent event);
+  void on_started(size_t index);
+  void on_delta(size_t index, const link::Delta& delta);
+  void on_done(size_t index, const link::Done& done);
+  void on_abort(AbortReason reason);
+  // Ends the answer by an error and leaves the engine's other work to be cancelled.
+  void fail(Error error);
+  void complete();
+  void cancel_all();
+
+  const GenerateJob job_;
+  const ReplyHead head_;
+  const std::vector<std::string> echoes_;
+  const std::shared_ptr<link::Client> client_;
+  const std::shared_ptr<ResponseWriter> writer_;
+
+  std::mutex mutex_;
+  std::vector<Choice> choices_;       // n for each prompt, in order
+  std::vector<link::RequestId> ids_;  // of the choices that were handed over
+  size_t n_done_ = 0;
+  bool is_streaming_ = false;  // the head of the stream has been sent
+  bool is_over_ = false;       // the answer is complete, or nobody wants it
+  bool is_cancelled_ = false;  // what is still handed over must be cancelled at once
+};
+
+}  // namespace maru::serve::openai

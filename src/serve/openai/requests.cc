@@ -1,0 +1,230 @@
+// serve/openai/requests.cc - see requests.h.
+#include "serve/openai/requests.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <utility>
+
+#include "serve/openai/chat_messages.h"
+
+namespace maru::serve::openai {
+namespace {
+
+using link::GenerateRequest;
+using link::TokenId;
+
+Result<std::vector<std::string>> read_stop(const Json* stop) {
+  std::vector<std::string> strings;
+  if (stop == nullptr) return strings;
+  const auto accepted =
+      fmt::format("stop must be a string or at most {} strings, each of 1 to {} bytes",
+                  link::kStopMax, link::kStopBytesMax);
+  const Json list = stop->is_string() ? Json::array({*stop}) : *stop;
+  if (list.size() > link::kStopMax) return Error::invalid(accepted, "stop");
+  for (const Json& value : list) {
+    if (!value.is_string()) return Error::invalid(accepted, "stop");
+    strings.push_back(value.get<std::string>());
+    const size_t n_bytes = strings.back().size();
+    if (n_bytes == 0 || n_bytes > link::kStopBytesMax) return Error::invalid(accepted, "stop");
+  }
+  return strings;
+}
+
+Result<std::vector<std::pair<TokenId, float>>> read_logit_bias(const Json* bias) {
+  std::vector<std::pair<TokenId, float>> pairs;
+  if (bias == nullptr) return pairs;
+  if (bias->size() > engine::kLogitBiasMax) {
+    return Error::invalid(fmt::format("logit_bias has {} entries; at most {} are accepted",
+                                      bias->size(), engine::kLogitBiasMax),
+                          "logit_bias");
+  }
+  for (const auto& [key, value] : bias->items()) {
+    TokenId id = 0;
+    const auto [end, ec] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (ec != std::errc() || end != key.data() + key.size() || id < 0) {
+      return Error::invalid("logit_bias has a key that is no token id: " + key, "logit_bias");
+    }
+    if (!value.is_number() || value.get<double>() < -100 || value.get<double>() > 100) {
+      return Error::invalid("logit_bias of token " + key + " must be a number from -100 to 100",
+                            "logit_bias");
+    }
+    pairs.emplace_back(id, value.get<float>());
+  }
+  return pairs;
+}
+
+Result<engine::SamplingParams> read_sampling(const Fields& fields, uint64_t seed) {
+  engine::SamplingParams sampling;
+  sampling.temperature = static_cast<float>(fields.number("temperature"));
+  sampling.top_k = static_cast<size_t>(fields.integer("top_k"));
+  sampling.top_p = static_cast<float>(fields.number("top_p"));
+  sampling.min_p = static_cast<float>(fields.number("min_p"));
+  sampling.typical_p = static_cast<float>(fields.number("typical_p"));
+  sampling.repetition_penalty = static_cast<float>(fields.number("repetition_penalty"));
+  sampling.frequency_penalty = static_cast<float>(fields.number("frequency_penalty"));
+  sampling.presence_penalty = static_cast<float>(fields.number("presence_penalty"));
+  sampling.penalty_last_n = static_cast<size_t>(fields.integer("penalty_last_n"));
+  MARU_TRY(bias, read_logit_bias(fields.find("logit_bias")));
+  sampling.logit_bias = std::move(bias);
+  const Json* given = fields.find("seed");
+  sampling.seed = given == nullptr           ? seed
+                  : given->is_number_float() ? static_cast<uint64_t>(given->get<int64_t>())
+                                             : given->get<uint64_t>();
+  return sampling;
+}
+
+// What both endpoints have in common; the prompts follow.
+Result<GenerateJob> read_common(Fields& fields, Endpoint endpoint, GenerateRequest& request,
+                                uint64_t seed) {
+  GenerateJob job;
+  job.endpoint = endpoint;
+  const Json* model = fields.find("model");
+  if (model == nullptr || model->get<std::string>().empty()) {
+    return Error::invalid("model is required: a name from GET /v1/models", "model");
+  }
+  job.model = model->get<std::string>();
+  job.stream = fields.flag("stream");
+  job.n = static_cast<size_t>(fields.integer("n"));
+  if (const Json* options = fields.find("stream_options")) {
+    if (!job.stream) return Error::invalid("stream_options needs stream: true", "stream_options");
+    for (const auto& [name, value] : options->items()) {
+      if (name != "include_usage") {
+        fields.ignore("stream_options." + name);
+      } else if (!value.is_boolean() && !value.is_null()) {
+        return Error::invalid("stream_options.include_usage must be true or false",
+                              "stream_options.include_usage");
+      } else {
+        job.include_usage = value.is_boolean() && value.get<bool>();
+      }
+    }
+  }
+  MARU_TRY(sampling, read_sampling(fields, seed));
+  request.sampling = std::move(sampling);
+  MARU_TRY(stop, read_stop(fields.find("stop")));
+  request.stop = std::move(stop);
+  request.ignore_eos = fields.flag("ignore_eos");
+  if (fields.find("max_tokens") != nullptr) {
+    request.max_tokens = static_cast<size_t>(fields.integer("max_tokens"));
+  }
+  return job;
+}
+
+bool is_token_id(const Json& value) {
+  if (!value.is_number_integer()) return false;
+  const auto id = value.get<int64_t>();
+  return id >= 0 && id <= std::numeric_limits<TokenId>::max();
+}
+
+Result<link::Prompt> read_prompt(const Json& value) {
+  if (value.is_string()) {
+    link::TextPrompt prompt;
+    prompt.text = value.get<std::string>();
+    return link::Prompt(std::move(prompt));
+  }
+  const bool is_ids = value.is_array() && !value.empty() && value.size() <= kPromptIdsMax &&
+                      std::ranges::all_of(value, is_token_id);
+  if (!is_ids) {
+    return Error::invalid(
+        "prompt must be a string, an array of strings, an array of token ids, or an array of "
+        "arrays of token ids; none of them empty",
+        "prompt");
+  }
+  link::TokensPrompt prompt;
+  prompt.ids = value.get<std::vector<TokenId>>();
+  return link::Prompt(std::move(prompt));
+}
+
+// One prompt or several.
+Result<std::vector<link::Prompt>> read_prompts(const Json* value) {
+  if (value == nullptr) return Error::invalid("prompt is required", "prompt");
+  std::vector<link::Prompt> prompts;
+  const bool is_one = value->is_string() || value->empty() || value->front().is_number();
+  if (is_one) {
+    MARU_TRY(prompt, read_prompt(*value));
+    prompts.push_back(std::move(prompt));
+    return prompts;
+  }
+  if (value->size() > kChoicesMax) {
+    return Error::invalid(
+        fmt::format("{} prompts; at most {} are accepted", value->size(), kChoicesMax), "prompt");
+  }
+  for (const Json& item : *value) {
+    MARU_TRY(prompt, read_prompt(item));
+    prompts.push_back(std::move(prompt));
+  }
+  return prompts;
+}
+
+// max_tokens has two names; two different values are a contradiction.
+Result<void> read_max_completion_tokens(const Fields& fields, GenerateRequest& request) {
+  if (fields.find("max_completion_tokens") == nullptr) return {};
+  const auto newer = static_cast<size_t>(fields.integer("max_completion_tokens"));
+  if (request.max_tokens && *request.max_tokens != newer) {
+    return Error::invalid(
+        "max_tokens and max_completion_tokens are two names of one thing, and "
+        "differ: leave out one",
+        "max_completion_tokens");
+  }
+  request.max_tokens = newer;
+  return {};
+}
+
+}  // namespace
+
+Result<GenerateJob> parse_chat(std::string_view body, uint64_t seed) {
+  MARU_TRY(json, parse_json(body));
+  MARU_TRY(fields, Fields::check(kChatEndpoint, std::move(json)));
+  GenerateRequest request;
+  MARU_TRY(job, read_common(fields, kChatEndpoint, request, seed));
+  MARU_TRY_VOID(read_max_completion_tokens(fields, request));
+  request.sampling.want_logprobs = fields.flag("logprobs");
+  request.sampling.n_logprobs = static_cast<size_t>(fields.integer("top_logprobs"));
+  if (request.sampling.n_logprobs > 0 && !request.sampling.want_logprobs) {
+    return Error::invalid("top_logprobs needs logprobs: true", "top_logprobs");
+  }
+  link::ChatPrompt prompt;
+  MARU_TRY(messages, read_messages(fields.find("messages"), fields));
+  prompt.messages = std::move(messages);
+  prompt.add_generation_prompt = fields.flag("add_generation_prompt");
+  if (const Json* kwargs = fields.find("chat_template_kwargs")) prompt.template_kwargs = *kwargs;
+  request.prompt = std::move(prompt);
+  job.prompts.push_back(std::move(request));
+  job.ignored = fields.ignored();
+  return job;
+}
+
+Result<GenerateJob> parse_completion(std::string_view body, uint64_t seed) {
+  MARU_TRY(json, parse_json(body));
+  MARU_TRY(fields, Fields::check(kCompletionEndpoint, std::move(json)));
+  GenerateRequest request;
+  MARU_TRY(job, read_common(fields, kCompletionEndpoint, request, seed));
+  job.echo = fields.flag("echo");
+  if (fields.find("logprobs") != nullptr) {
+    request.sampling.want_logprobs = true;
+    const Json& n_logprobs = *fields.find("logprobs");
+    request.sampling.n_logprobs = n_logprobs.get<size_t>();
+    if (job.echo) {
+      Error error = Error::unsupported("logprobs of an echoed prompt are not supported");
+      error.param = "echo";
+      return error;
+    }
+  }
+  MARU_TRY(prompts, read_prompts(fields.find("prompt")));
+  if (prompts.size() * job.n > kChoicesMax) {
+    return Error::invalid(fmt::format("{} prompts with n = {} are more than {} choices",
+                                      prompts.size(), job.n, kChoicesMax),
+                          "n");
+  }
+  for (link::Prompt& prompt : prompts) {
+    request.prompt = std::move(prompt);
+    job.prompts.push_back(request);
+  }
+  job.ignored = fields.ignored();
+  return job;
+}
+
+}  // namespace maru::serve::openai

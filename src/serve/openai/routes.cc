@@ -1,0 +1,161 @@
+// serve/openai/routes.cc - see routes.h.
+#include "serve/openai/routes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "serve/errors.h"
+#include "serve/openai/generation.h"
+#include "serve/openai/models.h"
+#include "serve/openai/replies.h"
+#include "serve/openai/requests.h"
+
+namespace maru::serve::openai {
+namespace {
+
+using RequestPtr = std::shared_ptr<const Request>;
+using WriterPtr = std::shared_ptr<ResponseWriter>;
+using ServicesPtr = std::shared_ptr<const Services>;
+
+constexpr std::string_view kModelNotFound = "model_not_found";
+
+void send_json(ResponseWriter& writer, const Json& json) {
+  Response response;
+  response.content_type = "application/json";
+  response.body = dump_json(json);
+  writer.send(std::move(response));
+}
+
+// The card of a running engine, or null.
+const link::ModelCard* card_of(
+    const std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>& running,
+    std::string_view id) {
+  for (const auto& [name, client] : running) {
+    if (name == id) return &client->card();
+  }
+  return nullptr;
+}
+
+void list_models(const Services& services, ResponseWriter& writer) {
+  const auto running = services.running();
+  Json data = Json::array();
+  for (const ModelInfo& model : services.models()) {
+    data.push_back(model_json(model, card_of(running, model.id)));
+  }
+  send_json(writer, {{"object", "list"}, {"data", std::move(data)}});
+}
+
+void show_model(const Services& services, const std::string& id, ResponseWriter& writer) {
+  const auto running = services.running();
+  for (const ModelInfo& model : services.models()) {
+    if (model.id == id) return send_json(writer, model_json(model, card_of(running, id)));
+  }
+  writer.send(error_response(unknown_model_error(id, services), kModelNotFound));
+}
+
+// What the engines do now: the page and the tests look at it.
+void list_engines(const Services& services, ResponseWriter& writer) {
+  Json engines = Json::array();
+  for (const auto& [name, client] : services.running()) {
+    const auto stats = client->stats();
+    Json engine = {{"model", name}, {"ready", stats.ok()}};
+    if (stats.ok()) {
+      engine["n_running"] = stats->n_running;
+      engine["n_waiting"] = stats->n_waiting;
+      engine["n_kv_blocks"] = stats->n_kv_blocks;
+      engine["n_kv_blocks_free"] = stats->n_kv_blocks_free;
+      engine["n_tokens_prompt"] = stats->n_tokens_prompt;
+      engine["n_tokens_generated"] = stats->n_tokens_generated;
+    }
+    engines.push_back(std::move(engine));
+  }
+  send_json(writer, {{"engines", std::move(engines)}});
+}
+
+// The text of each prompt, for echo.
+Result<std::vector<std::string>> read_echoes(const GenerateJob& job, link::Client& client) {
+  std::vector<std::string> echoes;
+  if (!job.echo) return echoes;
+  for (const link::GenerateRequest& request : job.prompts) {
+    if (const auto* text = std::get_if<link::TextPrompt>(&request.prompt)) {
+      echoes.push_back(text->text);
+    } else {
+      MARU_TRY(bytes, client.detokenize(std::get<link::TokensPrompt>(request.prompt).ids));
+      echoes.push_back(std::move(bytes));
+    }
+  }
+  return echoes;
+}
+
+Result<std::shared_ptr<link::Client>> find_engine(const Services& services,
+                                                  const GenerateJob& job) {
+  const auto models = services.models();
+  const auto model = std::ranges::find(models, job.model, &ModelInfo::id);
+  if (model == models.end()) return unknown_model_error(job.model, services);
+  if (model->kind == "embedding") {
+    return Error::invalid(job.model + " makes embeddings and cannot generate text", "model");
+  }
+  MARU_TRY(client, services.client(job.model));
+  if (job.endpoint == kChatEndpoint && !client->card().has_chat_template) {
+    return Error::invalid(job.model +
+                              " is a base model without a chat template: POST /v1/completions "
+                              "works, chat does not",
+                          "model");
+  }
+  return client;
+}
+
+void generate(const Services& services, Endpoint endpoint, const Request& request,
+              WriterPtr writer) {
+  const uint64_t seed = services.random();
+  auto job = endpoint == kChatEndpoint ? parse_chat(request.body, seed)
+                                       : parse_completion(request.body, seed);
+  if (!job.ok()) return writer->send(error_response(job.error()));
+  auto client = find_engine(services, *job);
+  if (!client.ok()) {
+    const bool is_missing = client.error().code == ErrorCode::kNotFound;
+    return writer->send(
+        error_response(client.error(), is_missing ? kModelNotFound : std::string_view{}));
+  }
+  auto echoes = read_echoes(*job, **client);
+  if (!echoes.ok()) {
+    const WireError wire = to_wire_error(echoes.error(), endpoint);
+    return writer->send(error_response(wire.error, wire.code));
+  }
+  ReplyHead head;
+  head.endpoint = endpoint;
+  head.id = fmt::format("{}-{:016x}{:016x}", endpoint == kChatEndpoint ? "chatcmpl" : "cmpl",
+                        services.random(), services.random());
+  head.created = services.clock->unix_seconds();
+  head.model = job->model;
+  std::make_shared<Generation>(*std::move(job), std::move(head), *std::move(echoes),
+                               *std::move(client), std::move(writer))
+      ->start();
+}
+
+}  // namespace
+
+void add_routes(Router& router, ServicesPtr services) {
+  router.add("GET", "/health", RunOn::kIoThread,
+             [](RequestPtr, WriterPtr writer) { send_json(*writer, {{"status", "ok"}}); });
+  router.add("GET", "/v1/models", RunOn::kWorker,
+             [services](RequestPtr, WriterPtr writer) { list_models(*services, *writer); });
+  router.add("GET", "/v1/models/{id}", RunOn::kWorker,
+             [services](RequestPtr request, WriterPtr writer) {
+               show_model(*services, request->capture, *writer);
+             });
+  router.add("GET", "/maru/engines", RunOn::kWorker,
+             [services](RequestPtr, WriterPtr writer) { list_engines(*services, *writer); });
+  router.add("POST", "/v1/chat/completions", RunOn::kWorker,
+             [services](RequestPtr request, WriterPtr writer) {
+               generate(*services, kChatEndpoint, *request, std::move(writer));
+             });
+  router.add("POST", "/v1/completions", RunOn::kWorker,
+             [services](RequestPtr request, WriterPtr writer) {
+               generate(*services, kCompletionEndpoint, *request, std::move(writer));
+             });
+}
+
+}  // namespace maru::serve::openai

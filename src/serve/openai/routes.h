@@ -1,0 +1,15 @@
+// serve/openai/routes.h - GET /v1/models, /v1/models/{id}, POST /v1/chat/completions and
+// /v1/completions, GET /health and GET /maru/engines.
+//
+// app/ calls it once. Threads: the handlers run on any server thread.
+#pragma once
+#include <memory>
+
+#include "serve/http.h"
+#include "serve/services.h"
+
+namespace maru::serve::openai {
+
+void add_routes(Router& router, std::shared_ptr<const Services> services);
+
+}  // namespace maru::serve::openai

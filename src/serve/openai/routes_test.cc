@@ -1,0 +1,410 @@
+// serve/openai/routes_test.cc - the API over a real socket, with engine events given by hand.
+#include "serve/openai/routes.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "serve/openai/fake_client.h"
+#include "serve/openai/models.h"
+#include "serve/test_client.h"
+
+namespace maru::serve::openai {
+namespace {
+
+using link::FinishReason;
+
+constexpr std::string_view kChat =
+    R"({"model":"fake:1b","messages":[{"role":"user","content":"hi"}])";
+
+link::Delta delta(std::string text) {
+  link::Delta event;
+  event.text = std::move(text);
+  return event;
+}
+link::Done done(FinishReason reason, size_t n_prompt, size_t n_generated) {
+  link::Done event;
+  event.reason = reason;
+  event.usage.n_prompt = n_prompt;
+  event.usage.n_generated = n_generated;
+  event.usage.generate_seconds = 0.5;
+  return event;
+}
+link::TokenLogprob token(std::string bytes, float logprob) {
+  link::TokenLogprob out;
+  out.chosen = {1, logprob, bytes};
+  out.top = {{1, logprob, bytes},
+             {2, -std::numeric_limits<float>::infinity(), std::string("\xED\x95")}};
+  return out;
+}
+
+class OpenAiRoutesTest : public ::testing::Test {
+ protected:
+  OpenAiRoutesTest() : engine_(std::make_shared<FakeClient>()) {
+    engine_->card_.has_chat_template = true;
+    engine_->card_.n_ctx = 4096;
+    ServerOptions options = test_server_options();
+    options.limits.stop_grace = std::chrono::milliseconds(10);
+    auto services = std::make_shared<Services>();
+    services->models = [] {
+      ModelInfo chat{.id = "fake:1b",
+                     .kind = "chat",
+                     .owned_by = "us",
+                     .license = "Apache-2.0",
+                     .architecture = "llama",
+                     .created = 7,
+                     .n_params = 1000,
+                     .n_bytes = 2000,
+                     .n_ctx = 2048};
+      ModelInfo base = chat;
+      base.id = "base:1b";
+      base.kind = "base";
+      ModelInfo embedding = chat;
+      embedding.id = "embed:1b";
+      embedding.kind = "embedding";
+      return std::vector<ModelInfo>{chat, base, embedding};
+    };
+    services->pullable = [] { return std::vector<std::string>{"fake:2b", "other:7b"}; };
+    services->client = [this](const std::string& id) -> Result<std::shared_ptr<link::Client>> {
+      if (id != "base:1b") return std::shared_ptr<link::Client>(engine_);
+      auto base = std::make_shared<FakeClient>();
+      return std::shared_ptr<link::Client>(base);
+    };
+    services->running = [this] {
+      return std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>{
+          {"fake:1b", engine_}};
+    };
+    services->clock = options.clock;
+    services->random = options.random;
+    Router router;
+    add_routes(router, services);
+    auto server = Server::start(options, std::move(router));
+    server_ = std::move(server).value();
+  }
+  ~OpenAiRoutesTest() override {
+    server_.reset();
+    engine_->drop_sinks();
+  }
+
+  std::unique_ptr<TestClient> connect() { return std::make_unique<TestClient>(server_->port()); }
+  TestReply post(const std::string& path, const std::string& body) {
+    return connect()->post(path, body);
+  }
+  // Sends a chat request with more fields ("," and so on) and leaves the connection open.
+  std::unique_ptr<TestClient> begin_chat(const std::string& more) {
+    auto client = connect();
+    client->send_post("/v1/chat/completions", std::string(kChat) + more + "}");
+    return client;
+  }
+
+  std::shared_ptr<FakeClient> engine_;
+  std::unique_ptr<Server> server_;
+};
+
+// The JSON of each "data: " line; [DONE] becomes the string.
+std::vector<Json> events_of(const TestReply& reply) {
+  std::vector<Json> events;
+  std::string_view text = reply.body;
+  while (!text.empty()) {
+    const size_t end = text.find("\n\n");
+    EXPECT_TRUE(text.starts_with("data: "));
+    EXPECT_NE(end, std::string_view::npos);
+    if (end == std::string_view::npos) break;
+    const std::string_view data = text.substr(6, end - 6);
+    events.push_back(data == "[DONE]" ? Json("[DONE]") : Json::parse(data));
+    text.remove_prefix(end + 2);
+  }
+  return events;
+}
+
+TEST_F(OpenAiRoutesTest, HealthAndModels) {
+  auto client = connect();
+  EXPECT_EQ(client->get("/health").body, R"({"status":"ok"})");
+  const Json list = client->get("/v1/models").json();
+  ASSERT_EQ(list["data"].size(), 3u);
+  const Json& chat = list["data"][0];
+  EXPECT_EQ(chat["id"], "fake:1b");
+  EXPECT_EQ(chat["object"], "model");
+  EXPECT_EQ(chat["context_length"], 4096);  // of the running engine
+  EXPECT_EQ(chat["meta"]["license"], "Apache-2.0");
+  EXPECT_EQ(client->get("/v1/models/fake%3A1b").json()["id"], "fake:1b");
+  const TestReply missing = client->get("/v1/models/fake:3b");
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_EQ(missing.json()["error"]["code"], "model_not_found");
+  EXPECT_NE(missing.body.find("maru pull fake:2b"), std::string::npos) << missing.body;
+  EXPECT_EQ(client->get("/maru/engines").json()["engines"][0]["n_running"], 0);
+}
+
+TEST_F(OpenAiRoutesTest, AWholeChatAnswer) {
+  auto client = begin_chat(R"(,"seed":7,"max_tokens":9,"stop":"x","user":"me","frobnicate":1)");
+  engine_->emit(0, link::Started{3, {}});
+  engine_->emit(0, delta("Hello \"wor"));
+  engine_->emit(0, delta("ld\"\n한"));
+  engine_->emit(0, done(FinishReason::kLength, 3, 9));
+  const TestReply reply = client->read_reply();
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.header("content-type"), "application/json");
+  const Json json = reply.json();
+  EXPECT_EQ(json["object"], "chat.completion");
+  EXPECT_EQ(json["id"].get<std::string>().substr(0, 9), "chatcmpl-");
+  EXPECT_EQ(json["choices"][0]["message"]["content"], "Hello \"world\"\n한");
+  EXPECT_EQ(json["choices"][0]["message"]["role"], "assistant");
+  EXPECT_EQ(json["choices"][0]["finish_reason"], "length");
+  EXPECT_TRUE(json["choices"][0]["logprobs"].is_null());
+  EXPECT_EQ(json["usage"]["prompt_tokens"], 3);
+  EXPECT_EQ(json["usage"]["completion_tokens"], 9);
+  EXPECT_EQ(json["usage"]["total_tokens"], 12);
+  EXPECT_EQ(json["timings"]["predicted_per_second"], 16.0);  // 8 tokens after the first in 0.5 s
+  EXPECT_EQ(json["ignored_params"], Json::array({"user", "frobnicate"}));
+  const link::GenerateRequest request = engine_->request(0);
+  EXPECT_EQ(request.sampling.seed, 7u);
+  EXPECT_EQ(request.max_tokens, 9u);
+  EXPECT_EQ(request.stop, std::vector<std::string>{"x"});
+}
+
+TEST_F(OpenAiRoutesTest, AStreamedChatAnswer) {
+  auto client = begin_chat(R"(,"stream":true,"stream_options":{"include_usage":true},"user":"u")");
+  engine_->emit(0, link::Started{3, {}});
+  engine_->emit(0, delta("Hel"));
+  engine_->emit(0, delta(""));
+  engine_->emit(0, delta("lo"));
+  engine_->emit(0, done(FinishReason::kStop, 3, 2));
+  const TestReply reply = client->read_reply();
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.header("content-type"), "text/event-stream; charset=utf-8");
+  const std::vector<Json> events = events_of(reply);
+  ASSERT_EQ(events.size(), 6u);
+  EXPECT_EQ(events[0]["object"], "chat.completion.chunk");
+  EXPECT_EQ(events[0]["choices"][0]["delta"], Json({{"role", "assistant"}, {"content", ""}}));
+  EXPECT_EQ(events[0]["ignored_params"], Json::array({"user"}));
+  EXPECT_EQ(events[1]["choices"][0]["delta"], Json({{"content", "Hel"}}));
+  EXPECT_EQ(events[2]["choices"][0]["delta"]["content"], "lo");
+  EXPECT_TRUE(events[2]["choices"][0]["finish_reason"].is_null());
+  EXPECT_EQ(events[3]["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(events[3]["timings"]["predicted_n"], 2);
+  EXPECT_TRUE(events[4]["choices"].empty());
+  EXPECT_EQ(events[4]["usage"]["total_tokens"], 5);
+  EXPECT_EQ(events[5], "[DONE]");
+  for (size_t i = 1; i < 5; ++i) EXPECT_EQ(events[i]["id"], events[0]["id"]);
+  EXPECT_EQ(client->get("/health").status, 200);  // the connection lives on
+}
+
+TEST_F(OpenAiRoutesTest, ChatLogprobs) {
+  auto client = begin_chat(R"(,"logprobs":true,"top_logprobs":2)");
+  engine_->emit(0, link::Started{});
+  link::Delta event = delta("a");
+  event.logprobs = {token("a", -0.5f)};
+  engine_->emit(0, event);
+  engine_->emit(0, done(FinishReason::kStop, 1, 1));
+  const Json json = client->read_reply().json();
+  const Json& content = json["choices"][0]["logprobs"]["content"];
+  ASSERT_EQ(content.size(), 1u);
+  EXPECT_EQ(content[0]["token"], "a");
+  EXPECT_EQ(content[0]["logprob"], -0.5);
+  EXPECT_EQ(content[0]["bytes"], Json::array({97}));
+  EXPECT_EQ(content[0]["top_logprobs"][1]["logprob"], -9999);
+  EXPECT_EQ(content[0]["top_logprobs"][1]["bytes"], Json::array({0xED, 0x95}));
+  EXPECT_EQ(content[0]["top_logprobs"][1]["token"], "\xEF\xBF\xBD");
+  EXPECT_TRUE(engine_->request(0).sampling.want_logprobs);
+  EXPECT_EQ(engine_->request(0).sampling.n_logprobs, 2u);
+}
+
+TEST_F(OpenAiRoutesTest, CompletionsWithSeveralPromptsAndChoices) {
+  auto client = connect();
+  client->send_post("/v1/completions",
+                    R"({"model":"fake:1b","prompt":["one","two"],"n":2,"seed":10,"echo":true})");
+  for (size_t i = 0; i < 4; ++i) engine_->request(i);
+  for (size_t i = 4; i-- > 0;) {  // in another order than they were asked for
+    engine_->emit(i, link::Started{5, {}});
+    engine_->emit(i, delta(" answer " + std::to_string(i)));
+    engine_->emit(i, done(FinishReason::kStop, 5, 2));
+  }
+  const Json json = client->read_reply().json();
+  EXPECT_EQ(json["object"], "text_completion");
+  ASSERT_EQ(json["choices"].size(), 4u);
+  EXPECT_EQ(json["choices"][1]["text"], "one answer 1");
+  EXPECT_EQ(json["choices"][2]["text"], "two answer 2");
+  EXPECT_EQ(json["choices"][3]["index"], 3);
+  EXPECT_EQ(json["usage"]["prompt_tokens"], 10);  // each prompt once
+  EXPECT_EQ(json["usage"]["completion_tokens"], 8);
+  EXPECT_EQ(engine_->request(1).sampling.seed, 11u);
+  EXPECT_EQ(engine_->request(2).sampling.seed, 10u);
+}
+
+TEST_F(OpenAiRoutesTest, StreamedCompletionLogprobsCountCharacters) {
+  auto client = connect();
+  client->send_post("/v1/completions",
+                    R"({"model":"fake:1b","prompt":[1,2],"logprobs":2,"stream":true})");
+  engine_->emit(0, link::Started{});
+  for (const char* text : {"한국", "b"}) {
+    link::Delta event = delta(text);
+    event.logprobs = {token(text, -1)};
+    engine_->emit(0, event);
+  }
+  engine_->emit(0, done(FinishReason::kStop, 1, 2));
+  const std::vector<Json> events = events_of(client->read_reply());
+  ASSERT_EQ(events.size(), 5u);
+  EXPECT_EQ(events[1]["choices"][0]["logprobs"]["text_offset"], Json::array({0}));
+  EXPECT_EQ(events[2]["choices"][0]["logprobs"]["text_offset"], Json::array({2}));
+  EXPECT_EQ(events[2]["choices"][0]["logprobs"]["tokens"], Json::array({"b"}));
+  EXPECT_EQ(events[2]["choices"][0]["logprobs"]["token_logprobs"], Json::array({-1}));
+  EXPECT_EQ(std::get<link::TokensPrompt>(engine_->request(0).prompt).ids,
+            (std::vector<link::TokenId>{1, 2}));
+}
+
+TEST_F(OpenAiRoutesTest, APromptThatIsTooLongIs400AlsoInAStream) {
+  auto client = begin_chat(R"(,"stream":true)");
+  engine_->emit(0, link::Failed{Error::invalid("10 tokens, 5 fit", "context_length_exceeded")});
+  const TestReply reply = client->read_reply();
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_EQ(reply.json()["error"]["code"], "context_length_exceeded");
+  EXPECT_EQ(reply.json()["error"]["param"], "messages");
+  EXPECT_EQ(reply.json()["error"]["type"], "invalid_request_error");
+}
+
+TEST_F(OpenAiRoutesTest, AnOverloadedEngineIs429) {
+  auto client = begin_chat("");
+  engine_->emit(0, link::Failed{Error::exhausted("256 requests are waiting")});
+  const TestReply reply = client->read_reply();
+  EXPECT_EQ(reply.status, 429);
+  EXPECT_NE(reply.header("retry-after"), "");
+}
+
+TEST_F(OpenAiRoutesTest, AnEngineThatDiesEndsTheStreamByAnErrorEvent) {
+  auto client = begin_chat(R"(,"stream":true,"n":2)");
+  engine_->request(1);
+  engine_->emit(0, link::Started{});
+  engine_->emit(0, delta("Hel"));
+  engine_->emit(0, link::Failed{Error::unavailable("the engine was killed by signal 11")});
+  const TestReply reply = client->read_reply();
+  EXPECT_TRUE(reply.is_complete);
+  const std::vector<Json> events = events_of(reply);
+  EXPECT_EQ(events.back()["error"]["code"], "unavailable");
+  EXPECT_EQ(events.back()["error"]["message"], "the engine was killed by signal 11");
+  EXPECT_EQ(engine_->wait_for_cancelled(2), (std::vector<link::RequestId>{1, 2}));
+  engine_->emit(1, delta("late"));  // events of a cancelled choice are dropped
+  engine_->emit(1, done(FinishReason::kCancelled, 1, 1));
+}
+
+TEST_F(OpenAiRoutesTest, AClientThatGoesAwayCancelsStreamedAndWhole) {
+  for (const bool stream : {true, false}) {
+    const size_t first = stream ? 0 : 2;
+    auto client = begin_chat(stream ? R"(,"stream":true,"n":2)" : R"(,"n":2)");
+    engine_->emit(first + 1, link::Started{});
+    client->close();
+    EXPECT_EQ(engine_->wait_for_cancelled(first + 2).size(), first + 2);
+  }
+}
+
+TEST_F(OpenAiRoutesTest, AStoppingServerSaysSoInTheStream) {
+  auto client = begin_chat(R"(,"stream":true)");
+  engine_->emit(0, link::Started{});
+  engine_->request(0);
+  server_->stop();
+  const std::vector<Json> events = events_of(client->read_reply());
+  EXPECT_EQ(events.back()["error"]["message"], "the server is stopping");
+  EXPECT_EQ(engine_->wait_for_cancelled(1).size(), 1u);
+}
+
+TEST_F(OpenAiRoutesTest, WrongRequests) {
+  struct Case {
+    std::string body;
+    int status;
+    std::string param;
+    std::string part;  // of the message
+  };
+  const std::string model = R"({"model":"fake:1b",)";
+  const std::string chat = std::string(kChat) + ",";
+  const std::vector<Case> cases = {
+      {"", 400, "", "JSON"},
+      {"{", 400, "", "JSON"},
+      {"[]", 400, "", "object"},
+      {"{\"model\":\"\xFF\"}", 400, "", "UTF-8"},
+      {std::string(100, '[') + std::string(100, ']'), 400, "", "64 levels"},
+      {R"({"messages":[{"role":"user","content":"x"}]})", 400, "model", "required"},
+      {R"({"model":"fake:9b","messages":[{"role":"user","content":"x"}]})", 404, "model",
+       "maru pull"},
+      {R"({"model":"base:1b","messages":[{"role":"user","content":"x"}]})", 400, "model",
+       "/v1/completions"},
+      {R"({"model":"embed:1b","messages":[{"role":"user","content":"x"}]})", 400, "model",
+       "embeddings"},
+      {model + R"("messages":[]})", 400, "messages", "1 to 2000"},
+      {model + R"("messages":"x"})", 400, "messages", "array"},
+      {model + R"("messages":[1]})", 400, "messages[0]", "object"},
+      {model + R"("messages":[{"role":"king","content":"x"}]})", 400, "messages[0].role", "tool"},
+      {model + R"("messages":[{"role":"user"}]})", 400, "messages[0].content", "required"},
+      {model + R"("messages":[{"role":"user","content":[{"type":"image_url"}]}]})", 400,
+       "messages[0].content[0]", "image_url"},
+      {chat + R"("temperature":2.5})", 400, "temperature", "from 0 to 2, not 2.5"},
+      {chat + R"("temperature":"hot"})", 400, "temperature", "number"},
+      {chat + R"("top_p":0})", 400, "top_p", "above 0, at most 1"},
+      {chat + R"("n":5})", 400, "n", "from 1 to 4"},
+      {chat + R"("n":1.5})", 400, "n", "integer"},
+      {chat + R"("max_tokens":0})", 400, "max_tokens", "from 1"},
+      {chat + R"("max_tokens":1,"max_completion_tokens":2})", 400, "max_completion_tokens",
+       "differ"},
+      {chat + R"("top_logprobs":21,"logprobs":true})", 400, "top_logprobs", "20"},
+      {chat + R"("top_logprobs":2})", 400, "top_logprobs", "logprobs: true"},
+      {chat + R"("stop":[""]})", 400, "stop", "1 to 256"},
+      {chat + R"("stop":[1]})", 400, "stop", "string"},
+      {chat + R"("logit_bias":{"x":1}})", 400, "logit_bias", "token id"},
+      {chat + R"("logit_bias":{"1":101}})", 400, "logit_bias", "100"},
+      {chat + R"("tools":[{"type":"function"}]})", 400, "tools", "not supported"},
+      {chat + R"("tool_choice":"required"})", 400, "tool_choice", "not supported"},
+      {chat + R"("response_format":{"type":"json_object"}})", 400, "response_format", "supported"},
+      {chat + R"("grammar":"root ::= x"})", 400, "grammar", "supported"},
+      {chat + R"("stream_options":{}})", 400, "stream_options", "stream: true"},
+      {chat + R"("seed":1e300})", 400, "seed", "integer"},
+  };
+  for (const Case& test : cases) {
+    const TestReply reply = post("/v1/chat/completions", test.body);
+    EXPECT_EQ(reply.status, test.status) << test.body << reply.body;
+    const Json json = reply.json();
+    ASSERT_TRUE(json.contains("error")) << test.body;
+    const Json param = test.param.empty() ? Json(nullptr) : Json(test.param);
+    EXPECT_EQ(json["error"]["param"], param) << test.body;
+    EXPECT_NE(json["error"]["message"].get<std::string>().find(test.part), std::string::npos)
+        << test.body << "\n"
+        << reply.body;
+  }
+}
+
+TEST_F(OpenAiRoutesTest, HarmlessValuesOfRefusedFieldsPass) {
+  auto client = begin_chat(
+      R"(,"tools":[],"tool_choice":"auto","response_format":{"type":"text"},"top_p":null)");
+  engine_->emit(0, link::Started{});
+  engine_->emit(0, done(FinishReason::kStop, 1, 1));
+  const TestReply reply = client->read_reply();
+  EXPECT_EQ(reply.status, 200) << reply.body;
+  EXPECT_FALSE(reply.json().contains("ignored_params"));
+}
+
+TEST_F(OpenAiRoutesTest, MessagesTakeTheShapeOfTemplates) {
+  auto client = connect();
+  client->send_post("/v1/chat/completions", R"({"model":"fake:1b","messages":[
+    {"role":"developer","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
+    {"role":"assistant","content":null,"refusal":"r","tool_calls":[
+      {"id":"1","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]},
+    {"role":"tool","tool_call_id":"1","content":"2"}],"chat_template_kwargs":{"k":true}})");
+  const link::GenerateRequest request = engine_->request(0);
+  const auto& prompt = std::get<link::ChatPrompt>(request.prompt);
+  EXPECT_EQ(prompt.messages[0], Json::parse(R"({"role":"system","content":"a\nb"})"));
+  EXPECT_TRUE(prompt.messages[1]["content"].is_null());
+  EXPECT_EQ(prompt.messages[1]["tool_calls"][0]["function"]["arguments"]["x"], 1);
+  EXPECT_EQ(prompt.messages[2]["tool_call_id"], "1");
+  EXPECT_EQ(prompt.template_kwargs["k"], true);
+  engine_->emit(0, link::Started{});
+  engine_->emit(0, done(FinishReason::kStop, 1, 1));
+  EXPECT_EQ(client->read_reply().json()["ignored_params"], Json::array({"messages[].refusal"}));
+}
+
+TEST(NearestNamesTest, NearestFirst) {
+  const std::vector<std::string> names{"qwen2.5-coder:1.5b", "smollm2:135m", "gemma3:270m"};
+  EXPECT_EQ(nearest_names("smolm2:135m", names, 3).front(), "smollm2:135m");
+  EXPECT_EQ(nearest_names("qwen2.5-coder", names, 1).front(), "qwen2.5-coder:1.5b");
+  EXPECT_TRUE(nearest_names("zzzzzzzzzzzz", names, 3).empty());
+  EXPECT_EQ(nearest_names(std::string(1 << 20, 'x'), names, 3).size(), 0u);
+}
+
+}  // namespace
+}  // namespace maru::serve::openai
