@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 // The page is one entry plus lazily loaded chunks, all same-origin files with hashed names, so that
 // the server can send `default-src 'none'; script-src 'self'; style-src 'self'` and cache for ever.
 export default defineConfig({
-  plugins: [svelte({ compilerOptions: { runes: true } })],
+  plugins: [svelte({ configFile: false, compilerOptions: { runes: true } })],
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,
