@@ -21,6 +21,7 @@ export default defineConfig({
           name: 'unit',
           include: ['src/**/*.test.ts'],
           environment: 'jsdom',
+          testTimeout: 60_000,
         },
       },
       {

@@ -87,8 +87,9 @@ describe('streamChat', () => {
 
 describe('listModels', () => {
   it('reads the list and leaves out rows without a name', async () => {
-    const meta = { n_params: 5, size_bytes: 6, kind: 'base', n_ctx: 7, license: 'MIT' };
-    answerWith(Response.json({ data: [{ id: 'a', meta }, { id: 'b' }, { id: 3 }, null] }));
+    const meta = { n_params: 5, size: 6, kind: 'base', license: 'MIT' };
+    const unknown = { id: 'b', context_length: null, meta: { n_params: null, license: '' } };
+    answerWith(Response.json({ data: [{ id: 'a', context_length: 7, meta }, unknown, { id: 3 }, null] }));
     expect(await listModels(new AbortController().signal)).toEqual([
       { id: 'a', kind: 'base', params: 5, bytes: 6, context: 7, license: 'MIT' },
       { id: 'b', kind: 'chat', params: null, bytes: null, context: null, license: null },

@@ -5,7 +5,7 @@
 import { ApiError, listModels, streamChat } from '../api/client';
 import { kLocales, type Dictionary } from '../i18n';
 import { changesBetween, loadAll, loadChat, openDatabase, save, touched } from '../storage/database';
-import { saveDrafts, savePrefs } from '../storage/local';
+import { keepUnsaved, saveDrafts, savePrefs, takeUnsaved } from '../storage/local';
 import type { ChatRequest } from '../wire/openai';
 import { initialState, reduce } from './reduce';
 import { activeChat, activePath, activeSettings, currentModel, modelList } from './select';
@@ -29,6 +29,7 @@ export class Runtime {
   private db: IDBDatabase | null = null;
   private readonly channel = new BroadcastChannel('maru');
   private readonly aborts = new Map<string, AbortController>();
+  private saving: Promise<void> = Promise.resolve();
   private saveTimer: number | undefined;
   private undoTimer: number | undefined;
   private retryTimer: number | undefined;
@@ -59,6 +60,8 @@ export class Runtime {
     let loaded: Awaited<ReturnType<typeof loadAll>> = { chats: [], messages: [] };
     try {
       this.db = await openDatabase();
+      const unsaved = takeUnsaved();
+      if (unsaved) await save(this.db, unsaved);
       loaded = await loadAll(this.db);
     } catch {
       this.failedStorage = true;
@@ -66,7 +69,8 @@ export class Runtime {
     this.current = reduce(this.current, { type: 'booted', ...loaded, active });
     this.kept = this.current;
     this.channel.onmessage = (message: MessageEvent<readonly string[]>) => void this.sync(message.data);
-    addEventListener('pagehide', () => void this.flush());
+    addEventListener('pagehide', () => this.leave());
+    addEventListener('pageshow', (event) => event.persisted && takeUnsaved());
     addEventListener('online', () => void this.loadModels());
     await this.loadModels();
   }
@@ -191,18 +195,31 @@ export class Runtime {
     if (final.failure?.kind === 'unreachable' || final.failure?.kind === 'cut') void this.loadModels();
   }
 
-  private async flush(): Promise<void> {
+  // One write at a time; `kept` moves only when what it stands for is durable.
+  private flush(): Promise<void> {
     clearTimeout(this.saveTimer);
     this.saveTimer = undefined;
-    const changes = changesBetween(this.kept, this.current);
-    this.kept = this.current;
+    this.saving = this.saving.then(() => this.write());
+    return this.saving;
+  }
+
+  private async write(): Promise<void> {
+    const now = this.current;
+    const changes = changesBetween(this.kept, now);
     if (!this.db || touched(changes).length === 0) return;
     try {
       await save(this.db, changes);
+      this.kept = now;
       this.channel.postMessage(touched(changes));
     } catch {
       this.failedStorage = true;
     }
+  }
+
+  // A page that goes away may not finish a write to the database: localStorage takes it at once.
+  private leave(): void {
+    const changes = changesBetween(this.kept, this.current);
+    if (touched(changes).length > 0) keepUnsaved(changes);
   }
 
   private async sync(ids: readonly string[]): Promise<void> {

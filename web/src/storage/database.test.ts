@@ -2,7 +2,7 @@ import 'fake-indexeddb/auto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { after, asked, emptyState, finished, kPrefs, received } from '../state/testing';
 import { changesBetween, loadAll, loadChat, openDatabase, save, touched } from './database';
-import { loadDrafts, loadPrefs, saveDrafts, savePrefs } from './local';
+import { keepUnsaved, loadDrafts, loadPrefs, saveDrafts, savePrefs, takeUnsaved } from './local';
 
 describe('changesBetween', () => {
   const one = after(emptyState(), asked(1, null));
@@ -49,6 +49,15 @@ describe('local storage', () => {
     expect(loadPrefs(['en'])).toEqual({ ...kPrefs, locale: 'ko', theme: 'dark', model: 'm', sidebar: false });
     saveDrafts({ '': '쓰다 만 글' });
     expect(loadDrafts()).toEqual({ '': '쓰다 만 글' });
+  });
+
+  it('hands over once what the database had no time for', () => {
+    const changes = changesBetween(emptyState(), after(emptyState(), asked(1, null)));
+    keepUnsaved(changes);
+    expect(takeUnsaved()).toEqual(changes);
+    expect(takeUnsaved()).toBeNull();
+    localStorage.setItem('maru.unsaved', '{"put":{"chats":[]},"remove":7}');
+    expect(takeUnsaved()).toBeNull();
   });
 
   it.each(['', 'null', '3', '{', '{"locale":"xx","theme":7,"model":{},"settings":null}'])(

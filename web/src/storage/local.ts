@@ -4,10 +4,12 @@
  */
 import { kDefaultSettings } from '../state/settings';
 import type { Prefs, Settings } from '../state/types';
+import type { Changes } from './database';
 import { detectLocale, isLocale } from '../i18n';
 
 const kPrefs = 'maru.prefs';
 const kDrafts = 'maru.drafts';
+const kUnsaved = 'maru.unsaved';
 
 function read(key: string): Record<string, unknown> {
   try {
@@ -52,4 +54,21 @@ export function loadDrafts(): Record<string, string> {
 /** Keeps unsent texts. */
 export function saveDrafts(drafts: Readonly<Record<string, string>>): void {
   write(kDrafts, drafts);
+}
+
+/** Keeps what the database had no time for when the page went away. */
+export function keepUnsaved(changes: Changes): void {
+  write(kUnsaved, changes);
+}
+
+/** What keepUnsaved() kept, once. */
+export function takeUnsaved(): Changes | null {
+  const { put, remove } = read(kUnsaved) as Partial<Changes>;
+  try {
+    localStorage.removeItem(kUnsaved);
+  } catch {
+    return null;
+  }
+  const lists = [put?.chats, put?.messages, remove?.chats, remove?.messages];
+  return put && remove && lists.every(Array.isArray) ? { put, remove } : null;
 }

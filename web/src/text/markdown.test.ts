@@ -81,7 +81,7 @@ describe('Markdown from a stranger', () => {
 });
 
 const kAnswer = [
-  'Here is **how**, with `code` and a [link](https://example.com).\nSecond line', '', '- one', '- two', '  - nested', '',
+  'Here is **how**, with `code` and a [link](https://example.com).\nSecond line', '#hashtag', '', '- one', '- two', '  - nested', '',
   '  still two', '', '1. a', '2. b', '', 'Title', '=====', '', '```python', 'def f():', '    """x"""', '', '    return 1', '```', '',
   '| a | b |', '|---|---|', '| 1 | 한글 |', '', '> quote', '> more', '', '~~~', 'unclosed? no', '~~~', '', '***', '', 'End 👋.',
 ].join('\n');
@@ -96,6 +96,24 @@ describe('growBlocks', () => {
       const text = kAnswer.slice(0, n);
       blocks = growBlocks(text, blocks);
       expect(shown(blocks)).toEqual(shown(toBlocks(text)));
+    }
+  });
+
+  it('equals a fresh parse for random texts that grow in random steps', () => {
+    const pieces = [
+      'word ', '\n', '\n\n', '- item', '1. one', '  ', '```', '```js\n', '`x`', '**b**', '# ', '> q', '| a | b |', '|---|---|',
+      '---', '===', '#', '[l](https://e.example)', '한글 ', '~~~\n', '    code', '<b>', '*', '_', '\\', '\t',
+    ];
+    for (let seed = 1; seed <= 12; ++seed) {
+      let random = seed;
+      const next = (n: number) => (random = (random * 48271) % 2147483647) % n;
+      let text = '';
+      let blocks: readonly Block[] = [];
+      for (let step = 0; step < 40; ++step) {
+        text += pieces[next(pieces.length)];
+        blocks = growBlocks(text, blocks);
+        expect(shown(blocks), `seed ${seed}: ${JSON.stringify(text)}`).toEqual(shown(toBlocks(text)));
+      }
     }
   });
 

@@ -123,8 +123,8 @@ function parseModel(json: unknown): ModelInfo | null {
     id,
     kind: kind === 'base' || kind === 'embedding' ? kind : 'chat',
     params: finite(meta['n_params']),
-    bytes: finite(meta['size_bytes']),
-    context: finite(meta['n_ctx']),
-    license: text(meta['license']),
+    bytes: finite(meta['size']),
+    context: finite(row['context_length']),
+    license: text(meta['license']) || null,
   };
 }

@@ -21,9 +21,9 @@ export const kPolicy =
 
 /** A chat, a base and an embedding model as `GET /v1/models` lists them. */
 export const kModels = [
-  { id: 'smollm2:135m', object: 'model', meta: { n_params: 134515008, size_bytes: 144811456, kind: 'chat', n_ctx: 8192, license: 'Apache-2.0' } },
-  { id: 'qwen2.5-coder:1.5b', object: 'model', meta: { n_params: 1543714304, size_bytes: 1646573056, kind: 'chat', n_ctx: 32768, license: 'Apache-2.0' } },
-  { id: 'gemma3:270m', object: 'model', meta: { n_params: 268098176, size_bytes: 291554560, kind: 'base', n_ctx: 32768, license: 'Gemma' } },
+  { id: 'smollm2:135m', object: 'model', context_length: 8192, meta: { n_params: 134515008, size: 144811456, kind: 'chat', license: 'Apache-2.0' } },
+  { id: 'qwen2.5-coder:1.5b', object: 'model', context_length: 32768, meta: { n_params: 1543714304, size: 1646573056, kind: 'chat', license: 'Apache-2.0' } },
+  { id: 'gemma3:270m', object: 'model', context_length: 32768, meta: { n_params: 268098176, size: 291554560, kind: 'base', license: 'Gemma' } },
 ];
 
 /** The body of one question, as received. */
