@@ -5,6 +5,12 @@
 
 #include "kernels/tables.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace maru::kernels {
 
 namespace {
@@ -22,6 +28,16 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512vnni");
 }
+
+// The system must have granted the tile registers to this process as well.
+bool has_amx() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // arch_prctl(2)
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & kAmxTile) == 0 || (edx & kAmxInt8) == 0) return false;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
 #endif
 
 std::vector<const KernelTable*> runnable_tables() {
@@ -32,6 +48,8 @@ std::vector<const KernelTable*> runnable_tables() {
   static const KernelTable avx512 = {"avx512", kMatmulAvx512, kOpsAvx512};
   if (has_avx2()) tables.push_back(&avx2);
   if (has_avx512()) tables.push_back(&avx512);
+  static const KernelTable amx = {"amx", kMatmulAmx, kOpsAvx512};
+  if (has_avx512() && has_amx()) tables.push_back(&amx);
 #endif
   return tables;
 }

@@ -112,7 +112,7 @@ struct OpsTable {
 };
 
 struct KernelTable {
-  std::string_view isa;  // "scalar", "avx2", "avx512"
+  std::string_view isa;  // "scalar", "avx2", "avx512", "amx" (AVX-512 with AMX products)
   MatmulTable matmul;
   OpsTable ops;
 };

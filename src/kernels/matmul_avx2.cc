@@ -157,6 +157,7 @@ MARU_INLINE uint32_t largest_bits(F32x16 a, F32x16 b) {
 
 #include "kernels/quantize.inl.h"
 
+#include "kernels/formats.inl.h"
 #include "kernels/matmul.inl.h"
 }  // namespace
 }  // namespace maru::kernels::avx2
