@@ -17,9 +17,31 @@ struct Family {
 
 std::span<const Family> families();
 
-Result<DecoderSpec> llama_spec(const Config& config);
-Result<DecoderSpec> qwen2_spec(const Config& config);
-Result<DecoderSpec> qwen3_spec(const Config& config);
+// One per family; metadata to spec. Errors: as load_model().
+Result<DecoderSpec> arcee_spec(const Config& config);
+Result<DecoderSpec> cohere2_spec(const Config& config);
+Result<DecoderSpec> ernie_moe_spec(const Config& config);
+Result<DecoderSpec> ernie_spec(const Config& config);
+Result<DecoderSpec> exaone4_spec(const Config& config);
+Result<DecoderSpec> gemma2_spec(const Config& config);
 Result<DecoderSpec> gemma3_spec(const Config& config);
+Result<DecoderSpec> glm4_moe_spec(const Config& config);
+Result<DecoderSpec> glm4_spec(const Config& config);
+Result<DecoderSpec> gpt_oss_spec(const Config& config);
+Result<DecoderSpec> granite_spec(const Config& config);
+Result<DecoderSpec> hunyuan_dense_spec(const Config& config);
+Result<DecoderSpec> llama_spec(const Config& config);
+Result<DecoderSpec> nemotron_spec(const Config& config);
+Result<DecoderSpec> olmo2_spec(const Config& config);
+Result<DecoderSpec> olmoe_spec(const Config& config);
+Result<DecoderSpec> phi3_spec(const Config& config);
+Result<DecoderSpec> qwen2_moe_spec(const Config& config);
+Result<DecoderSpec> qwen2_spec(const Config& config);
+Result<DecoderSpec> qwen3_moe_spec(const Config& config);
+Result<DecoderSpec> qwen3_spec(const Config& config);
+Result<DecoderSpec> seed_oss_spec(const Config& config);
+Result<DecoderSpec> smollm3_spec(const Config& config);
+Result<DecoderSpec> stablelm_spec(const Config& config);
+Result<DecoderSpec> starcoder2_spec(const Config& config);
 
 }  // namespace maru::model
