@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <unordered_map>
 
 #include "base/utf8.h"
 #include "text/encoder.h"
-#include "text/merge.h"
 #include "text/pair_map.h"
 #include "text/pre_tokenize.h"
 
@@ -41,14 +41,11 @@ const ByteAlphabet& alphabet() {
   return kAlphabet;
 }
 
-// A cache of one encode() call: words repeat, and most of them are short.
-constexpr size_t kCachedWordBytesMax = 32;
-constexpr size_t kCachedWordsMax = 1 << 14;
-
 class Bpe final : public Encoder {
  public:
   Bpe(const Vocab& vocab, const PreTokenizer& pre)
       : vocab_(vocab), pre_(pre), merges_(vocab.merges.size()) {
+    ids_.reserve(vocab.pieces.size());
     for (size_t i = 0; i < vocab.pieces.size(); ++i) {
       if (is_text_kind(vocab.kinds[i])) ids_.emplace(vocab.pieces[i], static_cast<TokenId>(i));
     }
@@ -64,14 +61,13 @@ class Bpe final : public Encoder {
     }
   }
 
-  void encode(std::string_view text, std::vector<TokenId>& out) const override {
+  void encode(std::string_view text, Scratch& scratch, std::vector<TokenId>& out) const override {
     std::string normalized;
     if (pre_.nfc) {
       normalized = to_nfc(text);
       text = normalized;
     }
     const CodePoints points = decode_text(text);
-    Scratch scratch;
     size_t begin = 0;
     for (const size_t end : split_words(points, pre_)) {
       const size_t from = points.begins[begin];
@@ -101,39 +97,23 @@ class Bpe final : public Encoder {
   }
 
  private:
-  struct Scratch {
-    Merger merger;
-    std::string spelling;
-    std::unordered_map<std::string_view, std::vector<TokenId>> words;
-  };
-
   TokenId id_of(std::string_view piece) const {
     const auto at = ids_.find(piece);
     return at == ids_.end() ? -1 : at->second;
   }
 
   void encode_word(std::string_view word, Scratch& scratch, std::vector<TokenId>& out) const {
-    if (word.size() > kCachedWordBytesMax) {
-      merge_word(word, scratch, out);
-      return;
-    }
-    if (const auto known = scratch.words.find(word); known != scratch.words.end()) {
-      out.insert(out.end(), known->second.begin(), known->second.end());
-      return;
-    }
+    if (scratch.words.find(word, out)) return;
     const size_t n_before = out.size();
     merge_word(word, scratch, out);
-    if (scratch.words.size() < kCachedWordsMax) {
-      scratch.words.emplace(word,
-                            std::vector(out.begin() + static_cast<ptrdiff_t>(n_before), out.end()));
-    }
+    scratch.words.remember(word, std::span(out).subspan(n_before));
   }
 
   void merge_word(std::string_view word, Scratch& scratch, std::vector<TokenId>& out) const {
     if (pre_.ignore_merges) {
-      scratch.spelling.clear();
-      for (const char c : word) scratch.spelling += alphabet().spelling[static_cast<uint8_t>(c)];
-      if (const TokenId id = id_of(scratch.spelling); id >= 0) {
+      std::string spelling;
+      for (const char c : word) spelling += alphabet().spelling[static_cast<uint8_t>(c)];
+      if (const TokenId id = id_of(spelling); id >= 0) {
         out.push_back(id);
         return;
       }

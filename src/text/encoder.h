@@ -11,16 +11,23 @@
 #include <vector>
 
 #include "base/result.h"
+#include "text/merge.h"
 #include "text/vocab.h"
+#include "text/word_cache.h"
 
 namespace maru::text {
 
 class Encoder {
  public:
   virtual ~Encoder() = default;
+  // What may be kept from one stretch of a text to the next.
+  struct Scratch {
+    Merger merger;
+    WordCache words;
+  };
   // Appends the ids of one stretch of text between two control tokens (or the ends).
-  // Requires: text is not empty.
-  virtual void encode(std::string_view text, std::vector<TokenId>& out) const = 0;
+  // Requires: text is not empty; one Scratch for one text.
+  virtual void encode(std::string_view text, Scratch& scratch, std::vector<TokenId>& out) const = 0;
   // Appends the bytes that a token of ordinary text stands for. Requires: id in range.
   virtual void append_bytes(TokenId id, std::string& out) const = 0;
 };

@@ -8,11 +8,11 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <span>
 #include <unordered_map>
 
 #include "base/utf8.h"
 #include "text/encoder.h"
-#include "text/merge.h"
 
 namespace maru::text {
 namespace {
@@ -35,6 +35,7 @@ std::vector<uint32_t> rank_scores(const std::vector<float>& scores) {
 class SentencePieceBpe final : public Encoder {
  public:
   explicit SentencePieceBpe(const Vocab& vocab) : vocab_(vocab), ranks_(rank_scores(vocab.scores)) {
+    ids_.reserve(vocab.pieces.size());
     byte_ids_.fill(-1);
     byte_of_id_.resize(vocab.pieces.size(), -1);
     for (size_t i = 0; i < vocab.pieces.size(); ++i) {
@@ -47,22 +48,24 @@ class SentencePieceBpe final : public Encoder {
       } else if (is_text_kind(vocab.kinds[i]) && !piece.empty()) {
         ids_.emplace(piece, id);
         n_piece_bytes_max_ = std::max(n_piece_bytes_max_, piece.size());
+        for (size_t at = 0; (at = piece.find(kSpaceMark, at + 1)) != std::string_view::npos;) {
+          joins_space_[static_cast<uint8_t>(piece[at - 1])] = true;
+        }
       }
     }
   }
 
-  void encode(std::string_view text, std::vector<TokenId>& out) const override {
+  void encode(std::string_view text, Scratch& scratch, std::vector<TokenId>& out) const override {
     std::string spaced = vocab_.add_space_prefix ? " " : "";
     spaced += text;
     if (vocab_.escape_whitespaces) spaced = with_space_marks(spaced);
-    // Symbols count bytes in 32 bits: longer texts than this are cut, at a character.
-    constexpr size_t kPartBytesMax = 1 << 30;
-    std::string_view rest = spaced;
-    while (!rest.empty()) {
-      size_t n_bytes = rest.size();
-      if (n_bytes > kPartBytesMax) n_bytes = complete_utf8_prefix(rest.substr(0, kPartBytesMax));
-      encode_part(rest.substr(0, n_bytes), out);
-      rest.remove_prefix(n_bytes);
+    for (std::string_view rest = spaced; !rest.empty();) {
+      const std::string_view word = rest.substr(0, word_bytes(rest));
+      rest.remove_prefix(word.size());
+      if (scratch.words.find(word, out)) continue;
+      const size_t n_before = out.size();
+      encode_word(word, scratch.merger, out);
+      scratch.words.remember(word, std::span(out).subspan(n_before));
     }
   }
 
@@ -84,8 +87,20 @@ class SentencePieceBpe final : public Encoder {
     return at == ids_.end() ? -1 : at->second;
   }
 
-  void encode_part(std::string_view text, std::vector<TokenId>& out) const {
-    Merger merger;
+  // How much of the text can be encoded by itself: up to a space mark that no piece could join to
+  // what stands before it.
+  size_t word_bytes(std::string_view text) const {
+    // Symbols count bytes in 32 bits: a longer word is cut, at a character.
+    constexpr size_t kWordBytesMax = 1 << 30;
+    for (size_t at = 0; (at = text.find(kSpaceMark, at + 1)) != std::string_view::npos;) {
+      if (!joins_space_[static_cast<uint8_t>(text[at - 1])]) return std::min(at, kWordBytesMax);
+    }
+    if (text.size() <= kWordBytesMax) return text.size();
+    return complete_utf8_prefix(text.substr(0, kWordBytesMax));
+  }
+
+  void encode_word(std::string_view text, Merger& merger, std::vector<TokenId>& out) const {
+    merger.clear();
     for (size_t i = 0; i < text.size();) {
       const Utf8Char c = decode_utf8(text.substr(i));
       merger.push(static_cast<uint32_t>(i), static_cast<uint32_t>(c.n_bytes),
@@ -147,8 +162,9 @@ class SentencePieceBpe final : public Encoder {
   std::vector<uint32_t> ranks_;                        // by id
   std::unordered_map<std::string_view, TokenId> ids_;  // views into vocab_.pieces
   size_t n_piece_bytes_max_ = 0;
-  std::array<TokenId, 256> byte_ids_;  // -1 where there is no byte token
-  std::vector<int16_t> byte_of_id_;    // -1 for other tokens
+  std::array<bool, 256> joins_space_{};  // bytes that stand before a space mark in some piece
+  std::array<TokenId, 256> byte_ids_;    // -1 where there is no byte token
+  std::vector<int16_t> byte_of_id_;      // -1 for other tokens
 };
 
 }  // namespace

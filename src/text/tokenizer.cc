@@ -125,11 +125,12 @@ struct Tokenizer::Impl {
   // Cuts the text at special tokens; what is between is tokenized as ordinary text.
   void encode(const JoinedText& joined, std::vector<TokenId>& out) const {
     const std::string_view text = joined.text;
+    Encoder::Scratch scratch;
     auto run = joined.literal_runs.begin();
     size_t pending = 0;
     size_t at = 0;
     const auto flush = [&] {
-      if (pending < at) encoder->encode(text.substr(pending, at - pending), out);
+      if (pending < at) encoder->encode(text.substr(pending, at - pending), scratch, out);
     };
     while (at < text.size()) {
       while (run != joined.literal_runs.end() && run->second <= at) ++run;

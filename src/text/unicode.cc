@@ -63,9 +63,19 @@ CharClass look_up(char32_t code) {
   return static_cast<CharClass>(base | (is_white_space(code) ? kSpace : 0));
 }
 
-int combining_class(int32_t code) { return utf8proc_get_property(code)->combining_class; }
+constexpr char32_t kDecomposedMin = 0xC0;  // nothing below has a decomposition
+constexpr char32_t kMarkMin = 0x300;       // nothing below is a combining mark
+
+int combining_class(int32_t code) {
+  if (static_cast<char32_t>(code) < kMarkMin) return 0;
+  return utf8proc_get_property(code)->combining_class;
+}
 
 void append_decomposed(std::vector<int32_t>& out, char32_t code) {
+  if (code < kDecomposedMin) {
+    out.push_back(static_cast<int32_t>(code));
+    return;
+  }
   // The longest canonical decomposition has four code points (U+1F82 and its like).
   std::array<int32_t, 8> parts;
   const auto n = utf8proc_decompose_char(static_cast<int32_t>(code), parts.data(), parts.size(),
@@ -172,7 +182,7 @@ std::vector<char32_t> to_nfd(std::string_view text) {
 }
 
 bool is_nonspacing_mark(char32_t code) {
-  return utf8proc_category(static_cast<int32_t>(code)) == UTF8PROC_CATEGORY_MN;
+  return code >= kMarkMin && utf8proc_category(static_cast<int32_t>(code)) == UTF8PROC_CATEGORY_MN;
 }
 
 bool is_control(char32_t code) {
@@ -186,6 +196,8 @@ char32_t to_lower(char32_t code) {
 }
 
 size_t first_grapheme_bytes(std::string_view text) {
+  const auto is_ascii = [](char c) { return static_cast<uint8_t>(c) < 0x80; };
+  if (is_ascii(text[0]) && text[0] != '\r' && (text.size() == 1 || is_ascii(text[1]))) return 1;
   Utf8Char c = decode_utf8(text);
   size_t n_bytes = c.n_bytes;
   int32_t state = 0;

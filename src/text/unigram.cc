@@ -31,7 +31,7 @@ class Unigram final : public Encoder {
     unknown_score_ = std::ranges::min(vocab.scores) - kUnknownPenalty;
   }
 
-  void encode(std::string_view text, std::vector<TokenId>& out) const override {
+  void encode(std::string_view text, Scratch&, std::vector<TokenId>& out) const override {
     const std::string marked = mark_words(charsmap_.normalize(text));
     std::vector<Best> best(marked.size() + 1);
     best[0].score = 0;

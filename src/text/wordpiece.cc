@@ -69,7 +69,7 @@ class WordPiece final : public Encoder {
     next_pieces_ = ByteTrie(std::move(next));
   }
 
-  void encode(std::string_view text, std::vector<TokenId>& out) const override {
+  void encode(std::string_view text, Scratch&, std::vector<TokenId>& out) const override {
     std::string word;
     size_t n_chars = 0;
     const auto end_word = [&] {
