@@ -36,8 +36,8 @@ constexpr size_t kTokensMin = 12;
 constexpr size_t kTokensPerSweep = 128;
 constexpr size_t kStepRuns = 8;
 
-// Tile registers: two sets, so that one run's product can begin before the last one's is stored.
-constexpr int kSums = 0, kTokens = 2, kWeights = 4;
+// Tile registers, two of each: one run's product can begin before the last one's is stored.
+constexpr size_t kSums = 0, kTokens = 2, kWeights = 4;
 
 struct alignas(64) TileConfig {
   uint8_t palette = 1;
@@ -50,8 +50,8 @@ struct alignas(64) TileConfig {
 // k_bytes values along K per product: a run, or half of one.
 void configure(size_t n_tokens, size_t k_bytes) {
   TileConfig config;
-  const auto set = [&](int tile, size_t rows, size_t row_bytes) {
-    for (int i = tile; i < tile + 2; ++i) {
+  const auto set = [&](size_t tile, size_t rows, size_t row_bytes) {
+    for (size_t i = tile; i < tile + 2; ++i) {
       config.rows[i] = static_cast<uint8_t>(rows);
       config.row_bytes[i] = static_cast<uint16_t>(row_bytes);
     }
@@ -101,18 +101,32 @@ constexpr int kParts = F::kHalves ? 2 : 1;
 template <class F>
 using Dots = int32_t[kParts<F>][kTileTokens][kGroupRows];
 
+// One tile of products with one of the two sets of registers. (gcc wants the numbers as literals.)
+template <int set>
+MARU_INLINE void tile_product(const std::byte* tokens, size_t stride, const uint8_t* weights,
+                              void* sums) {
+  if constexpr (set == 0) {
+    _tile_loadd(2, tokens, stride);
+    _tile_loadd(4, weights, kLineBytes);
+    _tile_zero(0);
+    _tile_dpbssd(0, 2, 4);
+    _tile_stored(0, sums, kLineBytes);
+  } else {
+    _tile_loadd(3, tokens, stride);
+    _tile_loadd(5, weights, kLineBytes);
+    _tile_zero(1);
+    _tile_dpbssd(1, 3, 5);
+    _tile_stored(1, sums, kLineBytes);
+  }
+}
+
 // The integer sums of one run; set: which of the two sets of tile registers.
 template <class F, int set>
 MARU_INLINE void multiply_run(const Step& step, size_t run, const std::byte* q, size_t stride,
                               Dots<F>& dots) {
   unroll<kParts<F>>([&](auto part) MARU_INLINE_LAMBDA {
     constexpr int h = decltype(part)::value;
-    constexpr int use = kParts<F> == 2 ? h : set;
-    _tile_loadd(kTokens + use, q + 16 * h, stride);
-    _tile_loadd(kWeights + use, step.weights[run][4 * h], kLineBytes);
-    _tile_zero(kSums + use);
-    _tile_dpbssd(kSums + use, kTokens + use, kWeights + use);
-    _tile_stored(kSums + use, dots[h], kLineBytes);
+    tile_product<kParts<F> == 2 ? h : set>(q + 16 * h, stride, step.weights[run][4 * h], dots[h]);
   });
 }
 
