@@ -47,6 +47,9 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
+// gcc 12 does not know that tile instructions read memory: what was written before this is there.
+MARU_INLINE void finish_writes() { asm volatile("" : : : "memory"); }
+
 // k_bytes values along K per product: a run, or half of one.
 void configure(size_t n_tokens, size_t k_bytes) {
   TileConfig config;
@@ -59,6 +62,7 @@ void configure(size_t n_tokens, size_t k_bytes) {
   set(kSums, n_tokens, kLineBytes);
   set(kTokens, n_tokens, k_bytes);
   set(kWeights, k_bytes / 4, kLineBytes);
+  finish_writes();
   _tile_loadconfig(&config);
 }
 
@@ -206,6 +210,7 @@ void sweep(const uint8_t* group, const PackedRegions& at, size_t n_cols, const s
   for (size_t run = 0; run < n_cols / kRun; run += kStepRuns) {
     const size_t n_runs = std::min(kStepRuns, n_cols / kRun - run);
     unpack<F>(group, at, run, n_runs, step);
+    finish_writes();
     // Two products per run: fewer runs at once, so that they stay in the L1 cache.
     multiply_step<F, kStepRuns / kParts<F>>(step, 0, n_runs, blocks + run * sizeof(ActivationBlock),
                                             stride, n_tokens, tile_tokens, sums);
