@@ -9,7 +9,7 @@ export default defineConfig({
     target: 'es2022',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    reportCompressedSize: true,
+    license: { fileName: 'licenses.txt' },
   },
   server: { proxy: { '/v1': process.env['MARU_URL'] ?? 'http://127.0.0.1:6278' } },
   test: {

@@ -15,7 +15,6 @@ export const en = {
   remove: 'Delete',
   removed: (title: string) => `Deleted “${title}”`,
   undo: 'Undo',
-  save: 'Save',
   cancel: 'Cancel',
   close: 'Close',
   menu: 'More',
@@ -108,7 +107,7 @@ export const en = {
   shortcutFocus: 'Go to the message field',
   shortcutHelp: 'This list',
   shortcutEdit: 'Edit your last message (in an empty field)',
-  imageLink: 'Image',
+  licenses: 'Licences of the open-source parts',
 };
 
 /** What every language must say; a missing or misshapen entry does not compile. */

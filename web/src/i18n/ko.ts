@@ -17,7 +17,6 @@ export const ko: Dictionary = {
   remove: '삭제',
   removed: (title) => `‘${title}’ 대화를 삭제했습니다`,
   undo: '되돌리기',
-  save: '저장',
   cancel: '취소',
   close: '닫기',
   menu: '더 보기',
@@ -110,5 +109,5 @@ export const ko: Dictionary = {
   shortcutFocus: '메시지 입력란으로 가기',
   shortcutHelp: '이 목록',
   shortcutEdit: '마지막 메시지 고치기 (입력란이 비었을 때)',
-  imageLink: '이미지',
+  licenses: '오픈소스 라이선스',
 };

@@ -9,6 +9,7 @@
 import DOMPurify from 'dompurify';
 import MarkdownIt from 'markdown-it';
 import { escapeHtml, highlight } from './highlight';
+import { mathPlugin } from './math';
 
 /** A top-level piece of a message: HTML, or a fenced code block with a component of its own. */
 export type Block =
@@ -27,6 +28,7 @@ const markdown = new MarkdownIt({
   breaks: false,
   highlight: (code, language) => highlight(code, language.toLowerCase()),
 });
+markdown.use(mathPlugin);
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
 markdown.validateLink = (url) => /^(https?:\/\/|mailto:)/i.test(url.trim());
 
@@ -75,7 +77,7 @@ function hostOf(url: string): string {
 }
 
 function clean(html: string): string {
-  return DOMPurify.sanitize(html, { ADD_ATTR: ['target'], FORBID_TAGS: ['style', 'form', 'img', 'svg', 'math'], FORBID_ATTR: ['style'] });
+  return DOMPurify.sanitize(html, { ADD_ATTR: ['target'], FORBID_TAGS: ['style', 'form', 'img', 'svg'], FORBID_ATTR: ['style'] });
 }
 
 /** The blocks of a whole message. */

@@ -335,6 +335,17 @@ describe('reading', () => {
     await live.getByText('The second. Answer complete.').waitFor({ state: 'attached' });
   });
 
+  it('draws formulas, and fetches what draws them only then', async () => {
+    const page = await open();
+    const scripts: string[] = [];
+    page.on('request', (r) => r.url().endsWith('.js') && scripts.push(r.url()));
+    await exchange(page, 'Q', 'No formula here, just $5.');
+    await exchange(page, 'Q', 'The root is \\(\\sqrt{x}\\).\n\n$$\\sum_{i=1}^n i$$');
+    await page.locator('.prose math msqrt').waitFor();
+    await page.locator('.prose math[display=block] munderover').waitFor();
+    expect(scripts).toHaveLength(1);
+  });
+
   it('loads nothing from other hosts', async () => {
     const page = await open();
     const foreign: string[] = [];
@@ -506,7 +517,8 @@ describe('accessibility (axe-core)', () => {
         const turn = await ask(page, 'Q');
         turn.say('# T\n\nText with `code` and a [link](https://e.example).\n\n```python\n# comment\n@d\ndef f(x: int) -> str:\n'
           + '    """doc"""\n    return "s" + str(1.5) + None\n```\n\n```diff\n-a\n+b\n```\n\n```json\n{"a": [1, true]}\n```\n\n'
-          + '| a | b |\n|---|---|\n| 1 | 2 |\n\n> quote\n\n- item\n');
+          + '| a | b |\n|---|---|\n| 1 | 2 |\n\n> quote\n\n- item\n\n$$x^2$$\n');
+        await page.locator('math').waitFor();
         expect(await violations(page)).toEqual([]);
         turn.end();
         await page.locator('.assistant[data-status=done]').waitFor();
