@@ -24,6 +24,7 @@ struct GenerateJob {
   std::optional<size_t> max_tokens = {};  // absent: up to the end of the context
   bool ignore_eos = false;
   std::string cache_salt = {};  // KV is reused only between equal salts
+  bool echo_prompt_ids = false;
 };
 
 // The log-probability of every id given those before it, and the likeliest tokens of the last rows.
@@ -55,6 +56,11 @@ struct Usage {
 
 enum class FinishReason { kStop, kLength, kCancelled };
 
+// Sent when a generation was accepted and waits or runs.
+struct Started {
+  size_t n_prompt = 0;
+  std::vector<TokenId> prompt_ids = {};  // where echo_prompt_ids
+};
 struct Delta {
   // Well-formed UTF-8; may be empty while a character or a stop string is undecided.
   std::string text = {};
@@ -78,7 +84,8 @@ struct ScoreDone {
   std::vector<double> nlls = {};  // -ln p(ids[i] | ids[0..i-1]) for i >= 1
 };
 
-// A generation: Delta*, then one of Done and Failed. A score: ScoreRow*, then ScoreDone or Failed.
-using Event = std::variant<Delta, Done, Failed, ScoreRow, ScoreDone>;
+// A generation: Started, Delta*, then one of Done and Failed; where it is refused Failed alone.
+// A score: ScoreRow*, then ScoreDone or Failed.
+using Event = std::variant<Started, Delta, Done, Failed, ScoreRow, ScoreDone>;
 
 }  // namespace maru::engine

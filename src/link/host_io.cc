@@ -66,4 +66,11 @@ std::optional<IncomingLoad> accept_load(int fd, HostWriter& writer) {
   return IncomingLoad{second->id, std::move(*load)};
 }
 
+Error no_chat_template_error() {
+  return Error::invalid(
+      "this model has no chat template, so it cannot answer a conversation; "
+      "use text completion instead (/v1/completions)",
+      "messages");
+}
+
 }  // namespace maru::link

@@ -42,4 +42,7 @@ struct IncomingLoad {
 // Greets and waits for Load. Empty as above, and for a foreign version.
 std::optional<IncomingLoad> accept_load(int fd, HostWriter& writer);
 
+// The refusal of a conversation by a model that has no template for it.
+Error no_chat_template_error();
+
 }  // namespace maru::link

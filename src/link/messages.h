@@ -7,13 +7,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
+#include "engine/check_job.h"
 #include "engine/request.h"
 #include "engine/stop_matcher.h"
 
@@ -75,9 +75,8 @@ struct GenerateRequest {
 inline constexpr size_t kStopMax = engine::kStopStringsMax;
 inline constexpr size_t kStopBytesMax = engine::kStopStringBytesMax;
 
-// Error::param of a prompt that, with max_tokens, does not fit into the context. The message has
-// both counts.
-inline constexpr std::string_view kContextLengthExceeded = "context_length_exceeded";
+// Error::param of a prompt that does not fit; the message has all counts.
+using engine::kContextLengthExceeded;
 
 using engine::Candidate;
 using engine::FinishReason;
@@ -85,13 +84,10 @@ using engine::TokenLogprob;
 using engine::Usage;
 
 // Events of one request, in this order: Started, Delta*, then exactly one of Done and Failed.
-struct Started {
-  size_t n_prompt = 0;
-  std::vector<TokenId> prompt_ids = {};  // where echo_prompt_ids
-};
 using engine::Delta;
 using engine::Done;
 using engine::Failed;
+using engine::Started;
 using GenerateEvent = std::variant<Started, Delta, Done, Failed>;
 
 struct ScoreRequest {

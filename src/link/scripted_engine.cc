@@ -13,8 +13,8 @@
 #include <set>
 #include <thread>
 
+#include "engine/check_job.h"
 #include "engine/stop_matcher.h"
-#include "link/context_length.h"
 #include "link/host_io.h"
 
 namespace maru::link {
@@ -172,7 +172,8 @@ void ScriptedEngine::start(RequestId id, GenerateRequest& request) {
   if (!prompt.ok()) return writer_.write(id, Failed{prompt.error()});
   Result<void> checked = engine::check_sampling(request.sampling, script_.card.n_vocab);
   if (checked.ok()) checked = engine::check_stop(request.stop);
-  if (checked.ok()) checked = check_context(prompt->size(), request.max_tokens, script_.card.n_ctx);
+  if (checked.ok())
+    checked = engine::check_context(prompt->size(), request.max_tokens, script_.card.n_ctx);
   if (!checked.ok()) return writer_.write(id, Failed{checked.error()});
   auto reply = choose(request, *prompt);
   if (!reply.ok()) return writer_.write(id, Failed{reply.error()});

@@ -1,0 +1,236 @@
+#include "engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/fake_model.h"
+
+namespace maru::engine {
+namespace {
+
+constexpr size_t kVocab = 40;
+
+class EngineTest : public testing::Test {
+ protected:
+  std::unique_ptr<Engine> make(const EngineOptions& options) {
+    return Engine::create(
+               model_, tokens_, clock_, options,
+               [this](SequenceId id, Event event) { events_[id].push_back(std::move(event)); })
+        .value();
+  }
+  void run(Engine& engine) {
+    while (engine.step()) engine.check_integrity();
+  }
+  std::vector<TokenId> ids_of(SequenceId id) {
+    std::vector<TokenId> ids;
+    for (const Event& event : events_[id]) {
+      if (const auto* delta = std::get_if<Delta>(&event)) {
+        ids.insert(ids.end(), delta->ids.begin(), delta->ids.end());
+      }
+    }
+    return ids;
+  }
+  const Done& done(SequenceId id) { return std::get<Done>(events_[id].back()); }
+  const Error& error(SequenceId id) { return std::get<Failed>(events_[id].back()).error; }
+
+  FakeModel model_{kVocab};
+  TokenTable tokens_ = fake_tokens(kVocab);
+  ManualClock clock_;
+  std::map<SequenceId, std::vector<Event>> events_;
+};
+
+std::vector<TokenId> counting(size_t n) {
+  std::vector<TokenId> ids;
+  for (size_t i = 0; i < n; ++i) ids.push_back(static_cast<TokenId>(i % (kVocab - 1)));
+  return ids;
+}
+
+GenerateJob job(std::vector<TokenId> prompt, size_t max_tokens) {
+  return {.prompt = std::move(prompt), .max_tokens = max_tokens, .ignore_eos = true};
+}
+
+TEST_F(EngineTest, AChatThatGoesOnIsNotEvaluatedAgainAndAnswersTheSame) {
+  const auto warm = make({.n_ctx = 512, .n_blocks = 32});
+  warm->submit(1, job(counting(150), 20));
+  run(*warm);
+  std::vector<TokenId> history = counting(150);
+  const auto answer = ids_of(1);
+  history.insert(history.end(), answer.begin(), answer.end());
+  history.insert(history.end(), {1, 2, 3});
+  const uint64_t n_rows_before = model_.counters().rows;
+  warm->submit(2, job(history, 20));
+  run(*warm);
+  // All but the last token of the answer had been evaluated; it and the three new ones were not.
+  EXPECT_EQ(done(2).usage.n_cached, 169u);
+  EXPECT_EQ(model_.counters().rows - n_rows_before, 4u + 19u);
+  const auto cold = make({.n_ctx = 512, .n_blocks = 32});
+  cold->submit(3, job(history, 20));
+  run(*cold);
+  EXPECT_EQ(done(3).usage.n_cached, 0u);
+  EXPECT_EQ(ids_of(2), ids_of(3));
+}
+
+TEST_F(EngineTest, NothingIsReusedAcrossSalts) {
+  const auto engine = make({.n_ctx = 512, .n_blocks = 32});
+  engine->submit(1, job(counting(150), 5));
+  run(*engine);
+  GenerateJob other = job(counting(150), 5);
+  other.cache_salt = "someone else";
+  engine->submit(2, other);
+  run(*engine);
+  EXPECT_EQ(done(2).usage.n_cached, 0u);
+  EXPECT_EQ(ids_of(1), ids_of(2));
+}
+
+TEST_F(EngineTest, WhatDoesNotFitWaitsAndThenRuns) {
+  const auto engine = make({.n_ctx = 128, .n_blocks = 3});
+  engine->submit(1, job(counting(64), 64));
+  engine->submit(2, job(counting(64), 64));  // two blocks each: not both at once
+  engine->step();
+  EXPECT_EQ(engine->totals().n_running, 1u);
+  EXPECT_EQ(engine->totals().n_waiting, 1u);
+  run(*engine);
+  EXPECT_EQ(done(2).usage.n_generated, 64u);
+  EXPECT_EQ(engine->totals().n_blocks_free, 3u);
+}
+
+TEST_F(EngineTest, RefusesABeyondTheQueueAndEndsItOnce) {
+  const auto engine = make({.n_ctx = 128, .n_blocks = 2, .n_waiting_max = 1});
+  engine->submit(1, job(counting(4), 4));
+  engine->submit(2, job(counting(4), 4));
+  EXPECT_EQ(error(2).code, ErrorCode::kResourceExhausted);
+  run(*engine);
+  EXPECT_EQ(done(1).reason, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, APromptThatDoesNotFitIsRefusedWithBothCounts) {
+  const auto engine = make({.n_ctx = 100, .n_blocks = 2});
+  engine->submit(1, job(counting(90), 11));
+  EXPECT_EQ(error(1).param, kContextLengthExceeded);
+  for (const char* number : {"100", "90", "11"}) {
+    EXPECT_NE(error(1).message.find(number), std::string::npos);
+  }
+  engine->submit(2, job(counting(90), 10));
+  run(*engine);
+  EXPECT_EQ(done(2).usage.n_generated, 10u);
+  GenerateJob open_ended = job(counting(90), 0);
+  open_ended.max_tokens.reset();
+  engine->submit(3, open_ended);
+  run(*engine);
+  EXPECT_EQ(done(3).usage.n_generated, 10u);
+  EXPECT_EQ(done(3).reason, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, ZeroTokensAreAnAnswerToo) {
+  const auto engine = make({.n_ctx = 100, .n_blocks = 2});
+  engine->submit(1, job(counting(5), 0));
+  ASSERT_EQ(events_[1].size(), 2u);
+  EXPECT_EQ(done(1).usage.n_prompt, 5u);
+}
+
+TEST_F(EngineTest, IdsOutOfRangeAreRefused) {
+  const auto engine = make({.n_ctx = 100, .n_blocks = 2});
+  engine->submit(1, job({static_cast<TokenId>(kVocab)}, 1));
+  EXPECT_EQ(error(1).param, "prompt");
+  engine->submit(2, ScoreJob{{-1}, 1, 0});
+  EXPECT_EQ(error(2).param, "ids");
+}
+
+TEST_F(EngineTest, CancelFreesWhatItHeld) {
+  const auto engine = make({.n_ctx = 256, .n_blocks = 4});
+  engine->submit(1, job(counting(100), 100));
+  engine->submit(2, job(counting(100), 100));
+  engine->step();
+  engine->cancel(1);
+  engine->cancel(2);  // while it waits
+  engine->check_integrity();
+  EXPECT_EQ(done(1).reason, FinishReason::kCancelled);
+  EXPECT_EQ(done(2).reason, FinishReason::kCancelled);
+  EXPECT_EQ(engine->totals().n_blocks_free, 4u);
+  EXPECT_EQ(engine->totals().n_cancelled, 2u);
+  EXPECT_FALSE(engine->step());
+}
+
+TEST_F(EngineTest, ADamagedModelFailsTheRequestAndNotTheEngine) {
+  const auto engine = make({.n_ctx = 256, .n_blocks = 4});
+  model_.broken = true;
+  engine->submit(1, job(counting(10), 10));
+  engine->submit(2, ScoreJob{counting(10), 1, 0});
+  run(*engine);
+  EXPECT_EQ(error(1).code, ErrorCode::kCorrupt);
+  EXPECT_EQ(error(2).code, ErrorCode::kCorrupt);
+  model_.broken = false;
+  engine->submit(3, job(counting(10), 10));
+  run(*engine);
+  EXPECT_EQ(done(3).usage.n_cached, 0u);  // nothing of the damaged run was kept
+}
+
+TEST_F(EngineTest, ScoresEveryPositionAsALoneRowWould) {
+  const auto engine = make({.n_ctx = 256, .n_blocks = 4});
+  const auto ids = counting(75);  // three chunks
+  engine->submit(1, ScoreJob{ids, 0, kVocab});
+  run(*engine);
+  const auto& events = events_[1];
+  ASSERT_EQ(events.size(), ids.size() + 1);
+  const auto& nlls = std::get<ScoreDone>(events.back()).nlls;
+  ASSERT_EQ(nlls.size(), ids.size() - 1);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto& top = std::get<ScoreRow>(events[i]).top;
+    ASSERT_EQ(top.size(), kVocab);
+    double mass = 0;
+    for (const auto& [id, logprob] : top) {
+      mass += std::exp(static_cast<double>(logprob));
+      if (i + 1 < ids.size() && id == ids[i + 1]) EXPECT_NEAR(nlls[i], -logprob, 1e-5);
+    }
+    EXPECT_NEAR(mass, 1, 1e-4);
+  }
+  engine->submit(2, ScoreJob{ids, 1, 3});
+  run(*engine);
+  ASSERT_EQ(events_[2].size(), 2u);
+  EXPECT_EQ(std::get<ScoreRow>(events_[2][0]).top[0],
+            std::get<ScoreRow>(events[ids.size() - 1]).top[0]);
+  EXPECT_EQ(std::get<ScoreDone>(events_[2][1]).nlls, nlls);
+}
+
+TEST_F(EngineTest, AnEndTokenEndsUnlessIgnored) {
+  const auto engine = make({.n_ctx = 256, .n_blocks = 4});
+  const auto eog = static_cast<TokenId>(kVocab - 1);
+  GenerateJob stops = job(counting(5), 10);
+  stops.ignore_eos = false;
+  stops.sampling.temperature = 0;
+  stops.sampling.logit_bias = {{eog, 100.0f}};
+  GenerateJob goes_on = stops;
+  goes_on.ignore_eos = true;
+  engine->submit(1, stops);
+  engine->submit(2, goes_on);
+  run(*engine);
+  EXPECT_EQ(done(1).reason, FinishReason::kStop);
+  EXPECT_TRUE(ids_of(1).empty());
+  EXPECT_EQ(ids_of(2), std::vector<TokenId>(10, eog));
+  for (const Event& event : events_[2]) {  // a control token is no text
+    if (const auto* delta = std::get_if<Delta>(&event)) EXPECT_EQ(delta->text, "");
+  }
+}
+
+TEST(BlockPool, HoldsAndLetsGo) {
+  BlockPool pool(2);
+  const auto a = pool.take();
+  pool.share(*a);
+  const auto b = pool.take();
+  EXPECT_FALSE(pool.take().has_value());
+  pool.release(*a);
+  pool.check_integrity(std::vector<BlockId>{*a, *b});
+  pool.release(*a);
+  EXPECT_EQ(pool.n_free(), 1u);
+}
+
+TEST(BlockPoolDeathTest, LettingGoTwiceIsABug) {
+  BlockPool pool(1);
+  const auto a = pool.take();
+  pool.release(*a);
+  EXPECT_DEATH(pool.release(*a), "CHECK failed");
+}
+
+}  // namespace
+}  // namespace maru::engine

@@ -1,0 +1,95 @@
+// engine/fake_model.h - a model of a few lines for tests of engine/ and link/: its logits are a
+// hash of the whole sequence, carried forward through the KV blocks.
+//
+// A wrong block, a wrong position, a stale copy or a token that was skipped gives other logits.
+// Like the real ones it is batch invariant. Threads: as model::Model.
+#pragma once
+#include <atomic>
+#include <cmath>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/check.h"
+#include "base/rng.h"
+#include "engine/token_table.h"
+#include "model/model.h"
+
+namespace maru::engine {
+
+class FakeKv final : public model::KvStore {
+ public:
+  explicit FakeKv(size_t n_blocks) : n_blocks_(n_blocks), hashes(n_blocks * model::kBlockTokens) {}
+  size_t n_blocks() const override { return n_blocks_; }
+  void copy_block(model::BlockId from, model::BlockId to, size_t n_tokens) override {
+    for (size_t i = 0; i < n_tokens; ++i) at(to, i) = at(from, i);
+  }
+  uint64_t& at(model::BlockId block, size_t i) {
+    return hashes.at(block * model::kBlockTokens + i);
+  }
+
+ private:
+  size_t n_blocks_;
+  std::vector<uint64_t> hashes;
+};
+
+class FakeModel final : public model::Model {
+ public:
+  explicit FakeModel(size_t n_vocab) {
+    info_.architecture = "fake";
+    info_.n_vocab = n_vocab;
+    info_.n_ctx_train = 1 << 20;
+    info_.kv_block_bytes = model::kBlockTokens * sizeof(uint64_t);
+  }
+
+  const model::ModelInfo& info() const override { return info_; }
+  Result<std::unique_ptr<model::KvStore>> make_kv_store(size_t n_blocks) const override {
+    return std::unique_ptr<model::KvStore>(new FakeKv(n_blocks));
+  }
+  model::Counters counters() const override { return {.rows = n_rows_}; }
+
+  void forward(std::span<const model::Slice> batch, model::KvStore& kv,
+               std::span<float> logits) override {
+    auto& store = static_cast<FakeKv&>(kv);
+    for (const model::Slice& slice : batch) {
+      CHECK(!slice.tokens.empty() && slice.n_logits <= slice.tokens.size());
+      for (size_t i = 0; i < slice.tokens.size(); ++i) {
+        const size_t position = slice.position + i;
+        uint64_t hash = 1;
+        if (position > 0) {
+          hash = store.at(slice.blocks[(position - 1) / model::kBlockTokens],
+                          (position - 1) % model::kBlockTokens);
+        }
+        hash = Rng(hash * 31 + static_cast<uint64_t>(slice.tokens[i]) + position).next();
+        store.at(slice.blocks[position / model::kBlockTokens], position % model::kBlockTokens) =
+            hash;
+        ++n_rows_;
+        if (slice.tokens.size() - i > slice.n_logits) continue;
+        Rng rng(hash);
+        for (size_t v = 0; v < info_.n_vocab; ++v) {
+          logits[v] = broken ? NAN : static_cast<float>(rng.uniform() * 8);
+        }
+        logits = logits.subspan(info_.n_vocab);
+      }
+    }
+    CHECK(logits.empty());
+  }
+
+  bool broken = false;
+
+ private:
+  model::ModelInfo info_;
+  uint64_t n_rows_ = 0;
+};
+
+// Letters and, as the last id, a control token that ends a generation.
+inline TokenTable fake_tokens(size_t n_vocab) {
+  std::vector<TokenTable::Token> tokens;
+  for (size_t i = 0; i + 1 < n_vocab; ++i) {
+    tokens.push_back({.bytes = std::string(1, static_cast<char>('a' + i % 26))});
+  }
+  tokens.push_back({.bytes = "<end>", .is_control = true, .is_eog = true});
+  return TokenTable(tokens);
+}
+
+}  // namespace maru::engine

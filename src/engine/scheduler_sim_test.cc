@@ -1,0 +1,173 @@
+// engine/scheduler_sim_test.cc - the whole engine in a seeded simulation: random arrivals, cancels,
+// limits and speeds, on a model whose logits betray any mistake with blocks or positions.
+//
+// After every step all invariants hold; at the end every request had exactly one last event, and
+// its tokens are those it gets alone on an empty engine. A failure is one seed.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+#include <set>
+
+#include "engine/engine.h"
+#include "engine/fake_model.h"
+
+namespace maru::engine {
+namespace {
+
+constexpr size_t kVocab = 24;
+
+struct Answer {
+  std::vector<TokenId> ids;
+  std::string text;
+  std::vector<double> nlls;
+  size_t n_rows = 0;
+  std::optional<Event> last;
+};
+
+class Run {
+ public:
+  Run(const EngineOptions& options, const Clock& clock)
+      : model_(kVocab), tokens_(fake_tokens(kVocab)) {
+    engine_ = Engine::create(model_, tokens_, clock, options, [this](SequenceId id, Event event) {
+                take(answers[id], std::move(event));
+              }).value();
+  }
+
+  Engine& engine() { return *engine_; }
+  std::map<SequenceId, Answer> answers;
+
+ private:
+  static void take(Answer& answer, Event event) {
+    CHECK(!answer.last);  // nothing comes after the last event
+    if (auto* delta = std::get_if<Delta>(&event)) {
+      answer.ids.insert(answer.ids.end(), delta->ids.begin(), delta->ids.end());
+      answer.text += delta->text;
+    } else if (std::holds_alternative<ScoreRow>(event)) {
+      ++answer.n_rows;
+    } else if (!std::holds_alternative<Started>(event)) {
+      if (auto* scored = std::get_if<ScoreDone>(&event)) answer.nlls = scored->nlls;
+      answer.last = std::move(event);
+    }
+  }
+
+  FakeModel model_;
+  TokenTable tokens_;
+  std::unique_ptr<Engine> engine_;
+};
+
+// A clock on which every look costs time, now more and now less: it drives the step budget.
+class WornClock final : public Clock {
+ public:
+  explicit WornClock(uint64_t seed) : rng_(seed) {}
+  int64_t monotonic_ns() const override {
+    return now_ns_ += static_cast<int64_t>(rng_.below(200'000'000));
+  }
+  int64_t unix_seconds() const override { return 0; }
+
+ private:
+  mutable Rng rng_;
+  mutable int64_t now_ns_ = 0;
+};
+
+std::vector<TokenId> random_ids(Rng& rng, size_t n) {
+  std::vector<TokenId> ids;
+  for (size_t i = 0; i < n; ++i) ids.push_back(static_cast<TokenId>(rng.below(kVocab)));
+  return ids;
+}
+
+GenerateJob random_job(Rng& rng, const std::vector<GenerateJob>& earlier, size_t n_ctx) {
+  GenerateJob job;
+  job.prompt = random_ids(rng, 1 + rng.below(rng.below(4) == 0 ? n_ctx + 8 : 40));
+  if (!earlier.empty() && rng.below(2) == 0) {  // a chat that goes on, or one that begins alike
+    const auto& old = earlier[rng.below(earlier.size())].prompt;
+    std::vector<TokenId> prompt(old.begin(),
+                                old.begin() + static_cast<ptrdiff_t>(rng.below(old.size() + 1)));
+    prompt.insert(prompt.end(), job.prompt.begin(),
+                  job.prompt.begin() + static_cast<ptrdiff_t>(
+                                           1 + rng.below(std::min<size_t>(job.prompt.size(), 30))));
+    job.prompt = std::move(prompt);
+  }
+  if (rng.below(4) != 0) job.max_tokens = rng.below(40);
+  if (rng.below(4) == 0) job.stop = {"ab", "c"};
+  job.ignore_eos = rng.below(4) == 0;
+  job.sampling.seed = rng.next();
+  job.sampling.temperature = rng.below(3) == 0 ? 0.0f : 1.0f;
+  job.sampling.top_k = 5;
+  job.sampling.frequency_penalty = rng.below(3) == 0 ? 1.0f : 0.0f;
+  job.cache_salt = rng.below(3) == 0 ? "other" : "";
+  return job;
+}
+
+// The same job alone on an engine that never saw anything else.
+Answer alone(const GenerateJob& job, const EngineOptions& options) {
+  const ManualClock clock;
+  Run run(options, clock);
+  run.engine().submit(1, job);
+  while (run.engine().step()) {
+  }
+  return run.answers.at(1);
+}
+
+void simulate(uint64_t seed) {
+  Rng rng(seed);
+  EngineOptions options;
+  options.n_ctx = 65 + rng.below(200);
+  options.n_blocks = (options.n_ctx + 63) / 64 + rng.below(8);
+  options.n_running_max = 1 + rng.below(6);
+  options.n_waiting_max = 1 + rng.below(12);
+  const WornClock clock(seed);
+  Run run(options, clock);
+  std::vector<GenerateJob> jobs;
+  std::map<SequenceId, size_t> job_of;
+  std::set<SequenceId> cancelled;
+  SequenceId next_id = 1;
+  const size_t n_jobs = 5 + rng.below(20);
+  for (bool busy = true; busy || jobs.size() < n_jobs;) {
+    while (jobs.size() < n_jobs && rng.below(3) != 0) {
+      jobs.push_back(random_job(rng, jobs, options.n_ctx));
+      job_of[next_id] = jobs.size() - 1;
+      run.engine().submit(next_id++, jobs.back());
+      if (rng.below(6) == 0) {
+        run.engine().submit(next_id++, ScoreJob{random_ids(rng, 1 + rng.below(70)), 2, 3});
+      }
+    }
+    if (rng.below(8) == 0) {
+      const SequenceId id = rng.below(next_id + 2);  // also unknown and ended ones
+      const auto answer = run.answers.find(id);
+      if (answer != run.answers.end() && !answer->second.last) cancelled.insert(id);
+      run.engine().cancel(id);
+    }
+    busy = run.engine().step();
+    run.engine().check_integrity();
+  }
+  ASSERT_EQ(run.answers.size(), next_id - 1);
+  for (const auto& [id, answer] : run.answers) {
+    ASSERT_TRUE(answer.last.has_value()) << "request " << id << " had no last event";
+    const auto job = job_of.find(id);
+    if (job == job_of.end()) continue;
+    const Answer expected = alone(jobs[job->second], options);
+    const auto* failed = std::get_if<Failed>(&*answer.last);
+    if (failed != nullptr && failed->error.code == ErrorCode::kResourceExhausted) continue;
+    ASSERT_EQ(answer.last->index(), expected.last->index()) << "request " << id;
+    if (cancelled.contains(id)) {
+      ASSERT_LE(answer.ids.size(), expected.ids.size());
+      ASSERT_TRUE(std::equal(answer.ids.begin(), answer.ids.end(), expected.ids.begin()));
+      continue;
+    }
+    ASSERT_EQ(answer.ids, expected.ids) << "request " << id;
+    ASSERT_EQ(answer.text, expected.text) << "request " << id;
+  }
+}
+
+TEST(EngineSimulation, EveryRequestGetsTheAnswerItGetsAlone) {
+  const char* wanted = std::getenv("MARU_FUZZ_ITERATIONS");
+  const uint64_t n_seeds = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 1000;
+  for (uint64_t seed = 0; seed < n_seeds; ++seed) {
+    SCOPED_TRACE(seed);
+    ASSERT_NO_FATAL_FAILURE(simulate(seed));
+  }
+}
+
+}  // namespace
+}  // namespace maru::engine

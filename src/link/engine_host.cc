@@ -1,0 +1,268 @@
+#include "link/engine_host.h"
+
+#include <fmt/format.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "link/harden.h"
+#include "link/host_io.h"
+
+namespace maru::link {
+namespace {
+
+// Commands on their way to the engine thread; more are refused.
+constexpr size_t kMailboxMax = 4096;
+
+struct Letter {
+  RequestId id = 0;
+  std::variant<engine::GenerateJob, engine::ScoreJob, StatsRequest, CancelRequest> body;
+};
+
+// The engine and its thread.
+class EngineThread {
+ public:
+  EngineThread(std::unique_ptr<engine::Engine> engine, HostWriter& writer)
+      : engine_(std::move(engine)), writer_(writer), thread_([this] { run(); }) {}
+
+  ~EngineThread() {
+    {
+      const std::lock_guard lock(mutex_);
+      closing_ = true;
+    }
+    changed_.notify_one();
+    thread_.join();
+  }
+
+  void post(Letter letter) {
+    {
+      const std::lock_guard lock(mutex_);
+      const bool is_cancel = std::holds_alternative<CancelRequest>(letter.body);
+      if (mailbox_.size() < kMailboxMax || is_cancel) {
+        mailbox_.push_back(std::move(letter));
+        changed_.notify_one();
+        return;
+      }
+    }
+    writer_.write(letter.id, Failed{Error::exhausted("too many requests for this model at once")});
+  }
+
+ private:
+  void run() {
+    bool busy = false;
+    std::vector<Letter> letters;
+    while (true) {
+      {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return busy || closing_ || !mailbox_.empty(); });
+        if (closing_) return;
+        letters.swap(mailbox_);
+      }
+      for (Letter& letter : letters) open(letter);
+      letters.clear();
+      busy = engine_->step();
+    }
+  }
+
+  void open(Letter& letter) {
+    if (auto* generate = std::get_if<engine::GenerateJob>(&letter.body)) {
+      engine_->submit(letter.id, std::move(*generate));
+    } else if (auto* score = std::get_if<engine::ScoreJob>(&letter.body)) {
+      engine_->submit(letter.id, std::move(*score));
+    } else if (std::holds_alternative<StatsRequest>(letter.body)) {
+      const engine::EngineTotals totals = engine_->totals();
+      writer_.write(letter.id, EngineStats{.n_running = totals.n_running,
+                                           .n_waiting = totals.n_waiting,
+                                           .n_kv_blocks = totals.n_blocks,
+                                           .n_kv_blocks_free = totals.n_blocks_free,
+                                           .n_tokens_prompt = totals.n_tokens_prompt,
+                                           .n_tokens_generated = totals.n_tokens_generated,
+                                           .n_cancelled = totals.n_cancelled});
+    } else {
+      engine_->cancel(letter.id);
+    }
+  }
+
+  std::unique_ptr<engine::Engine> engine_;
+  HostWriter& writer_;
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  std::vector<Letter> mailbox_;
+  bool closing_ = false;
+  std::thread thread_;
+};
+
+// The text side of a loaded model, and the way to its engine.
+class Host {
+ public:
+  Host(LoadedModel& loaded, const Clock& clock, HostWriter& writer, EngineThread* engine)
+      : loaded_(loaded), clock_(clock), writer_(writer), engine_(engine) {}
+
+  void handle(RequestId id, Command& command) {
+    auto handled = std::visit([&](auto& body) { return serve(id, body); }, command);
+    if (!handled.ok()) writer_.write(id, Failed{std::move(handled).error()});
+  }
+
+ private:
+  Result<void> serve(RequestId id, GenerateRequest& request);
+  Result<void> serve(RequestId id, ScoreRequest& request);
+  Result<void> serve(RequestId id, TokenizeRequest& request);
+  Result<void> serve(RequestId id, DetokenizeRequest& request);
+  Result<void> serve(RequestId id, RenderRequest& request);
+  Result<void> serve(RequestId id, StatsRequest& request);
+  Result<void> serve(RequestId id, CancelRequest& request);
+  Result<void> serve(RequestId, Hello&) { return Error::invalid("hello comes first, and once"); }
+  Result<void> serve(RequestId, LoadRequest&) {
+    return Error::invalid("this engine holds a model already");
+  }
+  Result<void> serve(RequestId, ReservedRequest& request) {
+    return Error::unsupported(fmt::format("{} is not served yet", request.type));
+  }
+
+  Result<text::Spans> render(const ChatPrompt& prompt, Json tokens, int64_t now) const;
+  Result<std::vector<TokenId>> encode(const ChatPrompt& prompt) const;
+  Result<std::vector<TokenId>> encode(const TextPrompt& prompt) const;
+  Result<std::vector<TokenId>> encode(TokensPrompt& prompt) const { return std::move(prompt.ids); }
+  Result<void> need_tokenizer() const;
+  Result<void> need_engine() const;
+
+  LoadedModel& loaded_;
+  const Clock& clock_;
+  HostWriter& writer_;
+  EngineThread* engine_;  // null where no weights were loaded
+};
+
+Result<void> Host::need_tokenizer() const {
+  if (loaded_.tokenizer) return {};
+  return Error::unsupported("only a template was loaded, no model");
+}
+
+Result<void> Host::need_engine() const {
+  MARU_TRY_VOID(need_tokenizer());
+  if (engine_ != nullptr) return {};
+  return Error::unsupported("only the vocabulary of this model was loaded");
+}
+
+Result<text::Spans> Host::render(const ChatPrompt& prompt, Json tokens, int64_t now) const {
+  if (!loaded_.chat_template) {
+    return loaded_.template_error ? *loaded_.template_error : no_chat_template_error();
+  }
+  return loaded_.chat_template->render({.messages = prompt.messages,
+                                        .tools = prompt.tools,
+                                        .add_generation_prompt = prompt.add_generation_prompt,
+                                        .tokens = std::move(tokens),
+                                        .kwargs = prompt.template_kwargs,
+                                        .now_unix_seconds = now});
+}
+
+// A template writes BOS itself, or leaves it to the tokenizer: either way there is one.
+Result<std::vector<TokenId>> Host::encode(const ChatPrompt& prompt) const {
+  MARU_TRY(spans, render(prompt, loaded_.template_tokens, clock_.unix_seconds()));
+  std::vector<TokenId> ids = loaded_.tokenizer->encode(spans, false);
+  const text::Vocab& vocab = loaded_.tokenizer->vocab();
+  const bool lacks_bos = vocab.add_bos && vocab.bos && (ids.empty() || ids[0] != *vocab.bos);
+  if (lacks_bos) ids.insert(ids.begin(), *vocab.bos);
+  return ids;
+}
+
+Result<std::vector<TokenId>> Host::encode(const TextPrompt& prompt) const {
+  return loaded_.tokenizer->encode(
+      prompt.text, {.parse_special = prompt.parse_special, .add_special = prompt.add_special});
+}
+
+Result<void> Host::serve(RequestId id, GenerateRequest& request) {
+  MARU_TRY_VOID(need_engine());
+  MARU_TRY(ids, std::visit([&](auto& prompt) { return encode(prompt); }, request.prompt));
+  engine_->post({id, engine::GenerateJob{.prompt = std::move(ids),
+                                         .sampling = std::move(request.sampling),
+                                         .stop = std::move(request.stop),
+                                         .max_tokens = request.max_tokens,
+                                         .ignore_eos = request.ignore_eos,
+                                         .cache_salt = std::move(request.cache_salt),
+                                         .echo_prompt_ids = request.echo_prompt_ids}});
+  return {};
+}
+
+Result<void> Host::serve(RequestId id, ScoreRequest& request) {
+  MARU_TRY_VOID(need_engine());
+  engine_->post({id, engine::ScoreJob{
+                         .ids = std::move(request.ids), .last = request.last, .top = request.top}});
+  return {};
+}
+
+Result<void> Host::serve(RequestId id, TokenizeRequest& request) {
+  MARU_TRY_VOID(need_tokenizer());
+  writer_.write(
+      id, TokenIds{loaded_.tokenizer->encode(request.text, {.parse_special = request.parse_special,
+                                                            .add_special = request.add_special})});
+  return {};
+}
+
+Result<void> Host::serve(RequestId id, DetokenizeRequest& request) {
+  MARU_TRY_VOID(need_tokenizer());
+  for (const TokenId each : request.ids) {
+    if (static_cast<size_t>(each) < loaded_.card.n_vocab) continue;
+    return Error::invalid(
+        fmt::format("ids holds token {}; the model has 0 to {}", each, loaded_.card.n_vocab - 1),
+        "ids");
+  }
+  writer_.write(id, Bytes{loaded_.tokenizer->decode(request.ids)});
+  return {};
+}
+
+Result<void> Host::serve(RequestId id, RenderRequest& request) {
+  Json tokens = request.tokens.is_null() ? loaded_.template_tokens : std::move(request.tokens);
+  if (!tokens.is_object()) return Error::invalid("tokens must be an object", "tokens");
+  MARU_TRY(spans, render(request.prompt, std::move(tokens),
+                         request.now_unix_seconds.value_or(clock_.unix_seconds())));
+  Bytes rendered;
+  for (const text::Span& span : spans) rendered.bytes += span.text;
+  writer_.write(id, rendered);
+  return {};
+}
+
+Result<void> Host::serve(RequestId id, StatsRequest& request) {
+  if (engine_ == nullptr) {
+    writer_.write(id, EngineStats{});
+  } else {
+    engine_->post({id, request});
+  }
+  return {};
+}
+
+Result<void> Host::serve(RequestId id, CancelRequest& request) {
+  if (engine_ != nullptr) engine_->post({id, request});
+  return {};
+}
+
+}  // namespace
+
+void serve_engine(int fd, const HostOptions& options) {
+  CHECK(options.clock != nullptr);
+  const std::string sandbox = options.harden ? harden_engine() : "none";
+  HostWriter writer(fd);
+  const auto incoming = accept_load(fd, writer);
+  if (!incoming) return;
+  const int64_t begin_ns = options.clock->monotonic_ns();
+  auto loaded = options.loader(incoming->load);
+  if (!loaded.ok()) return writer.write(incoming->id, Failed{loaded.error()});
+  LoadedModel& model = **loaded;
+  std::unique_ptr<EngineThread> engine_thread;
+  if (model.model != nullptr) {
+    const auto to_client = [&writer](engine::SequenceId id, engine::Event event) {
+      std::visit([&](auto& body) { writer.write(id, std::move(body)); }, event);
+    };
+    auto engine = engine::Engine::create(*model.model, *model.tokens, *options.clock,
+                                         model.engine_options, to_client);
+    if (!engine.ok()) return writer.write(incoming->id, Failed{engine.error()});
+    engine_thread = std::make_unique<EngineThread>(std::move(engine).value(), writer);
+  }
+  model.card.sandbox = sandbox;
+  model.card.load_seconds = static_cast<double>(options.clock->monotonic_ns() - begin_ns) / 1e9;
+  writer.write(incoming->id, model.card);
+  Host host(model, *options.clock, writer, engine_thread.get());
+  while (auto next = next_command(fd, writer)) host.handle(next->id, next->command);
+}
+
+}  // namespace maru::link

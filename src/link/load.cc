@@ -1,0 +1,153 @@
+#include "link/load.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <thread>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "kernels/kernel_table.h"
+#include "model/load_vocab.h"
+
+namespace maru::link {
+namespace {
+
+using model::kBlockTokens;
+
+constexpr size_t kThreadsMax = 256;
+
+// Bytes that can be had without swapping; 0 where the system does not say.
+uint64_t available_memory() {
+  std::ifstream meminfo("/proc/meminfo");
+  std::string line;
+  while (std::getline(meminfo, line)) {
+    constexpr std::string_view kKey = "MemAvailable:";
+    if (!line.starts_with(kKey)) continue;
+    const size_t digits = line.find_first_not_of(' ', kKey.size());
+    uint64_t kilobytes = 0;
+    std::from_chars(line.data() + std::min(digits, line.size()), line.data() + line.size(),
+                    kilobytes);
+    return kilobytes * 1024;
+  }
+  return 0;
+}
+
+Json special_tokens(const text::Vocab& vocab) {
+  Json tokens = Json::object();
+  const auto add = [&](const char* name, const std::optional<text::TokenId>& id) {
+    if (id) tokens[name] = vocab.pieces[static_cast<size_t>(*id)];
+  };
+  add("bos_token", vocab.bos);
+  add("eos_token", vocab.eos);
+  add("unk_token", vocab.unk);
+  add("sep_token", vocab.sep);
+  add("pad_token", vocab.pad);
+  add("cls_token", vocab.cls);
+  add("mask_token", vocab.mask);
+  return tokens;
+}
+
+Result<void> load_text(LoadedModel& loaded) {
+  const gguf::Metadata& metadata = loaded.file->metadata();
+  MARU_TRY(vocab, model::load_vocab(metadata));
+  loaded.template_tokens = special_tokens(vocab);
+  MARU_TRY(tokenizer, text::Tokenizer::create(std::move(vocab)));
+  loaded.tokenizer = std::move(tokenizer);
+  MARU_TRY(architecture, metadata.get_string_or("general.architecture", ""));
+  MARU_TRY(name, metadata.get_string_or("general.name", ""));
+  loaded.card.architecture = architecture;
+  loaded.card.name = name;
+  loaded.card.n_vocab = loaded.tokenizer->n_vocab();
+  MARU_TRY(source, metadata.get_string_or("tokenizer.chat_template", ""));
+  if (source.empty()) return {};
+  auto chat_template = text::ChatTemplate::parse(source);
+  if (chat_template.ok()) {
+    loaded.chat_template = std::move(chat_template).value();
+    loaded.card.has_chat_template = true;
+  } else {
+    loaded.template_error = chat_template.error();
+    log_warning("the model's chat template cannot be used: {}", chat_template.error().message);
+  }
+  return {};
+}
+
+Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load) {
+  const kernels::KernelTable* kernels = kernels::find_kernels(load.isa);
+  if (kernels == nullptr) {
+    std::string known;
+    for (const auto* table : kernels::available_kernels()) {
+      known += (known.empty() ? "" : ", ") + std::string(table->isa);
+    }
+    return Error::invalid(
+        fmt::format("isa \"{}\" is unknown or not on this machine, which has {}", load.isa, known),
+        "isa");
+  }
+  if (load.n_threads > kThreadsMax) {
+    return Error::invalid(fmt::format("n_threads must be 0 to {}", kThreadsMax), "n_threads");
+  }
+  const size_t n_cores = std::max<size_t>(1, std::thread::hardware_concurrency());
+  loaded.pool = std::make_unique<ThreadPool>(load.n_threads != 0 ? load.n_threads
+                                                                 : std::min(n_cores, kThreadsMax));
+  MARU_TRY(model, model::load_model(*loaded.file, {.pool = loaded.pool.get(), .kernels = kernels}));
+  loaded.model = std::move(model);
+  const model::ModelInfo& info = loaded.model->info();
+  MARU_TRY(options, size_kv(info, load.n_ctx, available_memory()));
+  loaded.engine_options = options;
+  loaded.tokens.emplace(*loaded.tokenizer);
+  loaded.card.isa = kernels->isa;
+  loaded.card.n_ctx = options.n_ctx;
+  loaded.card.n_ctx_train = info.n_ctx_train;
+  loaded.card.n_vocab = info.n_vocab;
+  loaded.card.n_params = info.n_params;
+  loaded.card.weight_bytes = info.weight_bytes;
+  return {};
+}
+
+}  // namespace
+
+Result<engine::EngineOptions> size_kv(const model::ModelInfo& info, size_t n_ctx_wanted,
+                                      uint64_t memory_available) {
+  if (n_ctx_wanted > info.n_ctx_train) {
+    return Error::invalid(fmt::format("n_ctx is {}, but this model was made for at most {} tokens",
+                                      n_ctx_wanted, info.n_ctx_train),
+                          "n_ctx");
+  }
+  const uint64_t block_bytes = std::max<uint64_t>(1, info.kv_block_bytes);
+  const auto share = static_cast<uint64_t>(static_cast<double>(memory_available) * kKvMemoryShare);
+  // Where the system does not say what it has, the context is taken on trust.
+  const size_t n_blocks_memory = memory_available == 0 ? SIZE_MAX : share / block_bytes;
+  size_t n_ctx = n_ctx_wanted;
+  if (n_ctx == 0) {
+    n_ctx = std::min(info.n_ctx_train, kContextDefaultMax);
+    if (n_blocks_memory < n_ctx / kBlockTokens) n_ctx = n_blocks_memory * kBlockTokens;
+  }
+  const size_t n_blocks_needed = (n_ctx + kBlockTokens - 1) / kBlockTokens;
+  if (n_ctx < 2 || n_blocks_needed > n_blocks_memory) {
+    return Error::exhausted(fmt::format(
+        "a context of {} tokens needs {} MiB of memory for its keys and values; {} MiB may be used",
+        n_ctx, n_blocks_needed * block_bytes >> 20, share >> 20));
+  }
+  return engine::EngineOptions{
+      .n_ctx = n_ctx, .n_blocks = std::min(n_blocks_memory, n_blocks_needed * kKvFullContextsMax)};
+}
+
+Result<std::unique_ptr<LoadedModel>> load_from_files(const LoadRequest& load) {
+  auto loaded = std::make_unique<LoadedModel>();
+  if (!load.template_path.empty()) {
+    MARU_TRY(source, read_file(load.template_path, text::kTemplateBytesMax));
+    MARU_TRY(chat_template, text::ChatTemplate::parse(source));
+    loaded->chat_template = std::move(chat_template);
+    loaded->card.has_chat_template = true;
+    return loaded;
+  }
+  MARU_TRY(file, gguf::File::open(load.path));
+  loaded->file = std::move(file);
+  MARU_TRY_VOID(load_text(*loaded));
+  if (!load.vocab_only) MARU_TRY_VOID(load_weights(*loaded, load));
+  return loaded;
+}
+
+}  // namespace maru::link
