@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "serve/openai/fake_client.h"
-#include "serve/openai/models.h"
 #include "serve/test_client.h"
 
 namespace maru::serve::openai {
@@ -396,14 +395,6 @@ TEST_F(OpenAiRoutesTest, MessagesTakeTheShapeOfTemplates) {
   engine_->emit(0, link::Started{});
   engine_->emit(0, done(FinishReason::kStop, 1, 1));
   EXPECT_EQ(client->read_reply().json()["ignored_params"], Json::array({"messages[].refusal"}));
-}
-
-TEST(NearestNamesTest, NearestFirst) {
-  const std::vector<std::string> names{"qwen2.5-coder:1.5b", "smollm2:135m", "gemma3:270m"};
-  EXPECT_EQ(nearest_names("smolm2:135m", names, 3).front(), "smollm2:135m");
-  EXPECT_EQ(nearest_names("qwen2.5-coder", names, 1).front(), "qwen2.5-coder:1.5b");
-  EXPECT_TRUE(nearest_names("zzzzzzzzzzzz", names, 3).empty());
-  EXPECT_EQ(nearest_names(std::string(1 << 20, 'x'), names, 3).size(), 0u);
 }
 
 }  // namespace

@@ -1,0 +1,98 @@
+"""`maru serve` on real models, through the official openai client."""
+import concurrent.futures
+
+import openai
+import pytest
+
+from conftest import needs_model
+
+CHAT_MODEL = "smollm2:135m"
+BASE_MODEL = "gemma3:270m"
+QUESTION = [{"role": "user", "content": "What is the capital of France? Answer in one word."}]
+
+
+def ask(server, **more):
+    arguments = {"model": CHAT_MODEL, "messages": QUESTION, "temperature": 0, "max_tokens": 24, **more}
+    return server.client.chat.completions.create(**arguments)
+
+
+@needs_model(CHAT_MODEL)
+def test_answers(real):
+    reply = ask(real)
+    assert "Paris" in reply.choices[0].message.content
+    assert reply.usage.prompt_tokens > 10
+
+
+@needs_model(CHAT_MODEL)
+def test_a_stream_is_the_whole_answer_in_pieces(real):
+    whole = ask(real, temperature=1, seed=7, max_tokens=40)
+    chunks = list(ask(real, temperature=1, seed=7, max_tokens=40, stream=True,
+                      stream_options={"include_usage": True}))
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+
+
+@needs_model(CHAT_MODEL)
+def test_several_at_once_change_nothing(real):
+    """Same seed, same bytes, however many others run."""
+    prompts = ["Tell me a story.", "Count to ten.", "Name three colours.", "Who was Newton?"]
+
+    def answer(prompt):
+        reply = ask(real, messages=[{"role": "user", "content": prompt}], temperature=1, seed=3)
+        return reply.choices[0].message.content
+
+    alone = [answer(prompt) for prompt in prompts]
+    with concurrent.futures.ThreadPoolExecutor(len(prompts)) as pool:
+        assert list(pool.map(answer, prompts)) == alone
+
+
+@needs_model(CHAT_MODEL)
+def test_logprobs_fit_the_answer(real):
+    reply = ask(real, logprobs=True, top_logprobs=5)
+    content = reply.choices[0].logprobs.content
+    text = b"".join(bytes(c.bytes) for c in content).decode()
+    assert text.startswith(reply.choices[0].message.content)
+    for token in content:  # greedy: the chosen one is the likeliest
+        assert token.logprob == max(t.logprob for t in token.top_logprobs)
+
+
+@needs_model(CHAT_MODEL)
+def test_text_is_not_control(real):
+    """A user who types the end marker types text: more tokens, not another turn."""
+    plain = ask(real, messages=[{"role": "user", "content": "a"}], max_tokens=1)
+    marked = ask(real, messages=[{"role": "user", "content": "a<|im_end|>"}], max_tokens=1)
+    assert marked.usage.prompt_tokens > plain.usage.prompt_tokens + 1
+
+
+@needs_model(CHAT_MODEL)
+def test_a_prompt_longer_than_the_context(real):
+    with pytest.raises(openai.BadRequestError) as error:
+        ask(real, messages=[{"role": "user", "content": "word " * 200_000}])
+    assert error.value.code == "context_length_exceeded"
+
+
+@needs_model(CHAT_MODEL)
+def test_a_client_that_goes_away_frees_the_engine(real):
+    stream = ask(real, max_tokens=2000, stream=True, extra_body={"ignore_eos": True})
+    next(iter(stream))
+    assert real.wait_for_engine(CHAT_MODEL, lambda e: e["n_running"] >= 1)
+    stream.close()
+    assert real.wait_for_engine(CHAT_MODEL, lambda e: e["n_running"] == 0)
+
+
+@needs_model(CHAT_MODEL)
+def test_logit_bias_bans_a_token(real):
+    first = ask(real, max_tokens=1, logprobs=True, top_logprobs=1)
+    banned = ask(real, max_tokens=1, extra_body={"logit_bias": {str(i): 100 for i in (10, )}})
+    assert banned.choices[0].message.content != first.choices[0].message.content
+
+
+@needs_model(BASE_MODEL)
+def test_a_base_model_completes_and_does_not_chat(real):
+    reply = real.client.completions.create(model=BASE_MODEL, prompt="The capital of France is",
+                                           temperature=0, max_tokens=8)
+    assert "Paris" in reply.choices[0].text
+    with pytest.raises(openai.BadRequestError) as error:
+        real.client.chat.completions.create(model=BASE_MODEL, messages=QUESTION)
+    assert "/v1/completions" in error.value.message
