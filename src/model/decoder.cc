@@ -322,27 +322,27 @@ void Decoder::project(const Matrix& matrix, size_t n_cols, const float* x, size_
       });
 }
 
-void Decoder::activate(float* gate, float* up, size_t n) const {
+void Decoder::activate(const float* gate, float* up, float* out, size_t n) const {
   switch (spec_.ffn) {
     case FfnKind::kSiluGated:
-      return work_.ops().silu_mul(gate, up, gate, n);
+      return work_.ops().silu_mul(gate, up, out, n);
     case FfnKind::kGeluGated:
-      return work_.ops().gelu_mul(gate, up, gate, n);
+      return work_.ops().gelu_mul(gate, up, out, n);
     case FfnKind::kClampedSilu:
       for (size_t i = 0; i < n; ++i) {
         const float g = std::min(gate[i], 7.0f);
         const float u = std::clamp(up[i], -7.0f, 7.0f);
-        gate[i] = g / (1.0f + std::exp(-1.702f * g)) * (u + 1.0f);
+        out[i] = g / (1.0f + std::exp(-1.702f * g)) * (u + 1.0f);
       }
       return;
     case FfnKind::kGelu:
-      std::copy_n(up, n, gate);
+      std::copy_n(up, n, out);
       std::fill_n(up, n, 1.0f);
-      return work_.ops().gelu_mul(gate, up, gate, n);
+      return work_.ops().gelu_mul(out, up, out, n);
     case FfnKind::kReluSquared:
       for (size_t i = 0; i < n; ++i) {
         const float u = std::max(up[i], 0.0f);
-        gate[i] = u * u;
+        out[i] = u * u;
       }
       return;
   }
@@ -364,8 +364,8 @@ void Decoder::ffn_tile(const Ffn& ffn, const Tile& up, const std::byte* gate_in,
   for (size_t row = 0; row < n_rows; ++row) {
     add_bias(ffn.gate.bias, up.row_begin(), gate_y + row * n, n);
     add_bias(ffn.up.bias, up.row_begin(), up_y + row * n, n);
-    activate(gate_y + row * n, up_y + row * n, n);
-    std::copy_n(gate_y + row * n, n, hidden + row * work_.sizes.n_hidden + up.row_begin());
+    float* out = hidden + row * work_.sizes.n_hidden + up.row_begin();
+    activate(gate_y + row * n, up_y + row * n, out, n);
   }
 }
 

@@ -94,7 +94,8 @@ class Decoder final : public Model {
   const float* ffn_row(const LayerWeights& layer, size_t row, Worker& worker, bool owner);
   void ffn_tile(const Ffn& ffn, const Tile& up, const std::byte* gate_in, const std::byte* up_in,
                 std::array<size_t, 2> strides, size_t n_rows, float* hidden, Worker& worker);
-  void activate(float* gate, float* up, size_t n) const;
+  // up is scratch.
+  void activate(const float* gate, float* up, float* out, size_t n) const;
   void finish_logits(size_t begin, size_t n, float* logits) const;
 
   void experts(size_t i);

@@ -95,7 +95,10 @@ Result<Rope> rope_from_config(const Config& config, size_t d_head, bool interlea
     return Error::unsupported(fmt::format("rope scaling '{}'; accepted: none, linear, yarn", type));
   }
   MARU_TRY(factors, config.optional_vector("rope_freqs.weight", n_rot / 2));
-  for (size_t i = 0; i < factors.size(); ++i) rope.inv_freq[i] /= factors[i];
+  for (size_t i = 0; i < factors.size(); ++i) {
+    if (!(factors[i] > 0.0f)) return Error::corrupt("tensor 'rope_freqs.weight' must be above 0");
+    rope.inv_freq[i] /= factors[i];
+  }
   return rope;
 }
 

@@ -27,7 +27,7 @@ Result<void> check_sizes(const DecoderSpec& spec) {
   }
   for (size_t i = 0; i < spec.n_layer(); ++i) {
     const size_t n_kv = spec.layers[i].n_head_kv;
-    if (n_kv != 0 && spec.n_head % n_kv != 0) {
+    if (n_kv == 0 || spec.n_head % n_kv != 0) {
       return Error::corrupt(fmt::format("layer {}: {} query heads do not divide among {} KV heads",
                                         i, spec.n_head, n_kv));
     }

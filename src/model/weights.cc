@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "model/packer.h"
+#include "tensor/dequantize.h"
 
 namespace maru::model {
 namespace {
@@ -59,6 +60,12 @@ class Loader {
       return Error::corrupt(fmt::format("tensor 'token_embd.weight' has rows of {}, expected {}",
                                         embeddings.n_cols(), spec_.d_model));
     }
+    if (!tensor::can_dequantize(embeddings.dtype)) {
+      return Error::unsupported(
+          fmt::format("tensor 'token_embd.weight' has type {}; accepted: float and quantized "
+                      "weights",
+                      tensor::dtype_info(embeddings.dtype).name));
+    }
     MARU_TRY_VOID(read_norm("output_norm", spec_.d_model, weights.final_norm));
     const bool tied = !has("output.weight");
     return read_matrix(tied ? "token_embd" : "output", spec_.n_vocab, spec_.d_model,
@@ -108,6 +115,7 @@ class Loader {
   }
 
   Result<void> read_ffn(const std::string& blk, size_t d_ff, Ffn& ffn) {
+    if (d_ff == 0) return Error::corrupt("feed_forward_length is missing or 0");
     const std::string up = blk + "ffn_up";
     if (has_gate(spec_.ffn) && !has(blk + "ffn_gate.weight")) {  // gate and up in one tensor
       MARU_TRY_VOID(read_rows(up, {0, d_ff, 2 * d_ff}, spec_.d_model, ffn.gate));
