@@ -39,6 +39,7 @@ static_assert(sizeof(ActivationBlock) == 64);
 
 struct alignas(64) ActivationHeader {
   uint32_t n_planes;  // 1 or 2
+  uint32_t unused[15];
 };
 static_assert(sizeof(ActivationHeader) == 64);
 

@@ -60,7 +60,7 @@ void quantize_int8(const float* x, size_t n, std::byte* out) {
   const size_t n_blocks = n / kActivationBlock;
   auto* header = reinterpret_cast<ActivationHeader*>(out);
   auto* first = reinterpret_cast<ActivationBlock*>(out + sizeof(ActivationHeader));
-  *header = {.n_planes = 1};
+  *header = {.n_planes = 1, .unused = {}};
   float magnitudes[kLanes] = {}, missed[kLanes] = {};  // value i belongs to lane i mod 16
   for (size_t i = 0; i < n; ++i) {
     ActivationBlock& block = first[i / kActivationBlock];
