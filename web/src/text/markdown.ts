@@ -26,11 +26,13 @@ const markdown = new MarkdownIt({
   html: false,
   linkify: true,
   breaks: false,
-  highlight: (code, language) => highlight(code, language.toLowerCase()),
 });
 markdown.use(mathPlugin);
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
 markdown.validateLink = (url) => /^(https?:\/\/|mailto:)/i.test(url.trim());
+
+/** What the reader's language adds to rendered text. */
+type RenderEnv = { readonly copyLabel: string };
 
 type Rule = NonNullable<typeof markdown.renderer.rules.link_open>;
 const renderToken: Rule = (tokens, i, options, _env, self) => self.renderToken(tokens, i, options);
@@ -60,6 +62,16 @@ markdown.renderer.rules.image = (tokens, i) => {
     + `🖼 ${label}<span class="host"> (${escapeHtml(host)})</span></a>`;
 };
 
+// Code inside a list or a quote; at the top level it is a block with a component of its own.
+markdown.renderer.rules.fence = (tokens, i, _options, env) => {
+  const language = languageOf(tokens[i]!.info);
+  const label = escapeHtml(String((env as RenderEnv).copyLabel));
+  return `<figure class="code"><figcaption><span>${escapeHtml(language)}</span>`
+    + `<button type="button" class="plain small" data-copy>${label}</button></figcaption>`
+    + `<pre tabindex="0"><code>${highlight(tokens[i]!.content, language)}</code></pre></figure>`;
+};
+markdown.renderer.rules.code_block = markdown.renderer.rules.fence;
+
 markdown.renderer.rules.table_open = () => '<div class="table" tabindex="0"><table>';
 markdown.renderer.rules.table_close = () => '</table></div>';
 
@@ -80,30 +92,34 @@ function clean(html: string): string {
   return DOMPurify.sanitize(html, { ADD_ATTR: ['target'], FORBID_TAGS: ['style', 'form', 'img', 'svg'], FORBID_ATTR: ['style'] });
 }
 
-/** The blocks of a whole message. */
-export function toBlocks(text: string): readonly Block[] {
-  return parseFrom(text, 0);
+function languageOf(info: string): string {
+  return info.trim().split(/\s+/)[0]!.toLowerCase();
+}
+
+/** The blocks of a whole message. `copyLabel` names the buttons of code inside lists. */
+export function toBlocks(text: string, copyLabel = 'Copy'): readonly Block[] {
+  return parseFrom(text, 0, copyLabel);
 }
 
 /** The blocks of a message that grew: equal to toBlocks() but for blocks taken from `previous`. */
-export function growBlocks(text: string, previous: readonly Block[]): readonly Block[] {
+export function growBlocks(text: string, previous: readonly Block[], copyLabel = 'Copy'): readonly Block[] {
   let kept = Math.max(0, previous.length - kOpenBlocks);
   while (kept > 0 && !text.startsWith(previous[kept - 1]!.source, previous[kept - 1]!.start)) --kept;
   const last = previous[kept - 1];
   const from = last ? last.start + last.source.length : 0;
-  const fresh = parseFrom(text, from).map((block) => {
+  const fresh = parseFrom(text, from, copyLabel).map((block) => {
     const old = previous.find((b) => b.start === block.start && b.kind === block.kind && b.source === block.source);
     return old ?? block;
   });
   return [...previous.slice(0, kept), ...fresh];
 }
 
-function parseFrom(text: string, from: number): readonly Block[] {
+function parseFrom(text: string, from: number, copyLabel: string): readonly Block[] {
   const source = text.slice(from);
   const lineStarts = [0];
   for (let at = source.indexOf('\n'); at >= 0; at = source.indexOf('\n', at + 1)) lineStarts.push(at + 1);
   lineStarts.push(source.length);
-  const env = {};
+  const env: RenderEnv = { copyLabel };
   const tokens = markdown.parse(source, env);
   const blocks: Block[] = [];
   for (let i = 0; i < tokens.length; ) {
@@ -115,7 +131,7 @@ function parseFrom(text: string, from: number): readonly Block[] {
     const start = from + begin;
     const token = tokens[i]!;
     if (token.type === 'fence' || token.type === 'code_block') {
-      const language = token.info.trim().split(/\s+/)[0]!.toLowerCase();
+      const language = languageOf(token.info);
       const closed = token.type === 'code_block' || isClosed(piece, token.markup);
       blocks.push({ kind: 'code', start, source: piece, language, code: token.content.replace(/\n$/, ''), open: !closed });
     } else {

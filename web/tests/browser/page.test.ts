@@ -78,12 +78,16 @@ describe('an answer', () => {
   it('is copied, whole or a code block', async () => {
     const page = await open({ permissions: ['clipboard-read', 'clipboard-write'] });
     const text = 'See:\n\n```js\nlet a = "<b>";\n```\n';
+    await exchange(page, 'Q', '1. Run:\n\n   ```sh\n   make all\n   ```\n');
+    await page.locator('.prose li').getByRole('button', { name: 'Copy' }).click();
+    await page.locator('.prose li').getByRole('button', { name: 'Copied' }).waitFor();
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('make all');
     await exchange(page, 'Q', text);
     const clipboard = () => page.evaluate(() => navigator.clipboard.readText());
     await button(page, 'Copy code').click();
-    await button(page, 'Copied').waitFor();
+    await page.locator('.prose > .code').getByRole('button', { name: 'Copied' }).waitFor();
     expect(await clipboard()).toBe('let a = "<b>";');
-    await page.locator('.assistant .actions').getByRole('button', { name: 'Copy' }).click();
+    await page.locator('.assistant .actions').last().getByRole('button', { name: 'Copy' }).click();
     await expect.poll(clipboard).toBe(text);
   });
 
@@ -406,8 +410,9 @@ describe('typing', () => {
     await page.locator('.scroll').focus();
     await page.keyboard.press('?');
     await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();
-    await page.keyboard.press('Escape');
+    await button(page, 'Close').press('Enter');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
+    expect(await focused(), 'a dialog gives the focus back').toBe('Messages');
     await page.keyboard.press('/');
     expect(await focused()).toBe('Message');
     expect(await page.locator('#composer').inputValue()).toBe('');
