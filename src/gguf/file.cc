@@ -202,25 +202,47 @@ Result<void> check_no_overlap(const std::vector<TensorInfo>& infos) {
   return {};
 }
 
+constexpr std::string_view kSplitCount = "split.count";
+constexpr std::string_view kSplitNumber = "split.no";
+constexpr std::string_view kSplitTensors = "split.tensors.count";
+
+// The end of the name of a part, counted from 1.
+std::string part_ending(uint32_t part, uint32_t n_parts) {
+  return fmt::format("-{:05}-of-{:05}.gguf", part, n_parts);
+}
+
+Error about(const std::filesystem::path& path, Error error) {
+  const std::string name = path.string();
+  if (error.message.find(name) == std::string::npos) {
+    error.message = fmt::format("'{}': {}", name, error.message);
+  }
+  return error;
+}
+
 }  // namespace
 
-Result<void> File::read(std::span<const std::byte> bytes) {
+Result<Metadata> File::read_part(std::span<const std::byte> bytes) {
   Cursor cursor(bytes);
   MARU_TRY(header, read_header(cursor, bytes));
   MARU_TRY(metadata, Metadata::read(cursor, header.n_entries));
-  metadata_ = std::move(metadata);
+  if (header.n_tensors > kTensorsMax - tensors_.size()) {
+    return Error::corrupt(
+        fmt::format("the GGUF file has more than the limit of {} tensors", kTensorsMax));
+  }
   std::vector<TensorInfo> infos;
   for (uint64_t i = 0; i < header.n_tensors; ++i) {
     MARU_TRY(info, read_tensor_info(cursor));
     infos.push_back(info);
   }
-  MARU_TRY(alignment, read_alignment(metadata_));
+  MARU_TRY(alignment, read_alignment(metadata));
   MARU_TRY_VOID(place_tensors(infos, bytes, cursor.offset(), alignment));
   MARU_TRY_VOID(check_no_overlap(infos));
-  for (const TensorInfo& info : infos) {
-    by_name_.push_back(static_cast<uint32_t>(tensors_.size()));
-    tensors_.push_back(info.view);
-  }
+  for (const TensorInfo& info : infos) tensors_.push_back(info.view);
+  return metadata;
+}
+
+Result<void> File::index_names() {
+  for (uint32_t i = 0; i < tensors_.size(); ++i) by_name_.push_back(i);
   const auto name_of = [&](uint32_t i) { return tensors_[i].name; };
   std::ranges::sort(by_name_, {}, name_of);
   const auto twice = std::ranges::adjacent_find(by_name_, {}, name_of);
@@ -232,19 +254,68 @@ Result<void> File::read(std::span<const std::byte> bytes) {
 
 Result<File> File::parse(std::span<const std::byte> bytes) {
   File file;
-  MARU_TRY_VOID(file.read(bytes));
+  MARU_TRY(metadata, file.read_part(bytes));
+  file.metadata_ = std::move(metadata);
+  MARU_TRY_VOID(file.index_names());
   return file;
 }
 
-Result<File> File::open(const std::filesystem::path& path) {
+Result<Metadata> File::open_part(const std::filesystem::path& path) {
   MARU_TRY(mapping, MappedFile::open(path));
-  File file;
-  if (auto read = file.read(mapping.bytes()); !read.ok()) {
-    Error error = std::move(read).error();
-    error.message = fmt::format("'{}': {}", path.string(), error.message);
-    return error;
+  auto metadata = read_part(mapping.bytes());
+  if (!metadata.ok()) return about(path, std::move(metadata).error());
+  mappings_.push_back(std::move(mapping));
+  return metadata;
+}
+
+Result<void> File::open_other_parts(const std::filesystem::path& first) {
+  MARU_TRY(n_parts, metadata_.get_u32_or(kSplitCount, 1));
+  MARU_TRY(number, metadata_.get_u32_or(kSplitNumber, 0));
+  if (n_parts <= 1) return {};
+  if (n_parts > kPartsMax) {
+    return Error::corrupt(fmt::format("the model is split into {} parts, more than the limit of {}",
+                                      n_parts, kPartsMax));
   }
-  file.mappings_.push_back(std::move(mapping));
+  if (number != 0) {
+    return Error::corrupt(
+        fmt::format("this is part {} of {} of a model: open part 1", number + 1, n_parts));
+  }
+  const std::string name = first.filename().string();
+  const std::string ending = part_ending(1, n_parts);
+  if (!name.ends_with(ending)) {
+    return Error::corrupt(
+        fmt::format("the model is split into {} parts, so the name of the first "
+                    "must end in '{}'",
+                    n_parts, ending));
+  }
+  const std::string stem = name.substr(0, name.size() - ending.size());
+  for (uint32_t i = 1; i < n_parts; ++i) {
+    MARU_TRY(part, open_part(first.parent_path() / (stem + part_ending(i + 1, n_parts))));
+    MARU_TRY(part_count, part.get_u32(kSplitCount));
+    MARU_TRY(part_number, part.get_u32(kSplitNumber));
+    if (part_count != n_parts || part_number != i) {
+      return Error::corrupt(fmt::format("part {} of {} says that it is part {} of {}", i + 1,
+                                        n_parts, uint64_t{part_number} + 1, part_count));
+    }
+  }
+  MARU_TRY(n_tensors, metadata_.get_u32_or(kSplitTensors, static_cast<uint32_t>(tensors_.size())));
+  if (n_tensors != tensors_.size()) {
+    return Error::corrupt(fmt::format("the model has {} tensors in {} parts, expected {}",
+                                      tensors_.size(), n_parts, n_tensors));
+  }
+  return {};
+}
+
+Result<File> File::open(const std::filesystem::path& path) {
+  File file;
+  MARU_TRY(metadata, file.open_part(path));
+  file.metadata_ = std::move(metadata);
+  if (auto others = file.open_other_parts(path); !others.ok()) {
+    return about(path, std::move(others).error());
+  }
+  if (auto indexed = file.index_names(); !indexed.ok()) {
+    return about(path, std::move(indexed).error());
+  }
   return file;
 }
 

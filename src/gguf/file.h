@@ -25,6 +25,7 @@ inline constexpr size_t kTensorsMax = 65'536;
 inline constexpr size_t kDimsMax = 4;
 inline constexpr size_t kTensorNameBytesMax = 256;
 inline constexpr size_t kAlignmentMax = 4096;
+inline constexpr size_t kPartsMax = 1024;
 inline constexpr size_t kAlignmentDefault = 32;
 
 struct TensorView {
@@ -43,12 +44,13 @@ struct TensorView {
 
 class File {
  public:
-  // Maps the file; only its header is read.
+  // Maps the file; only its header is read. A model split into parts (NAME-00001-of-00003.gguf) is
+  // opened by its first part; the metadata is that of the first.
   // Errors: kNotFound, kIo; kCorrupt for what is no GGUF (says what it looks like), truncated
   // (bytes needed and found) or contradicts itself; kUnsupported for another version, big endian,
   // or a tensor type number that nobody defined (names tensor and number).
   static Result<File> open(const std::filesystem::path& path);
-  // The same over bytes that outlive the File: tests and fuzz loops.
+  // The same over bytes that outlive the File, without further parts: tests and fuzz loops.
   static Result<File> parse(std::span<const std::byte> bytes);
 
   const Metadata& metadata() const { return metadata_; }
@@ -63,9 +65,13 @@ class File {
 
  private:
   File() = default;
-  Result<void> read(std::span<const std::byte> bytes);
+  // These append to tensors_ (and mappings_).
+  Result<Metadata> read_part(std::span<const std::byte> bytes);
+  Result<Metadata> open_part(const std::filesystem::path& path);
+  Result<void> open_other_parts(const std::filesystem::path& first);
+  Result<void> index_names();
 
-  std::vector<MappedFile> mappings_;  // none for parse()
+  std::vector<MappedFile> mappings_;  // one per part; none for parse()
   Metadata metadata_;
   std::vector<TensorView> tensors_;
   std::vector<uint32_t> by_name_;  // indexes of tensors_, sorted by name

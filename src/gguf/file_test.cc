@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -248,6 +250,76 @@ TEST(GgufFile, OpensFromDiskAndNamesThePath) {
   ASSERT_TRUE(write_file_atomic(path, "PK\x03\x04").ok());
   EXPECT_THAT(File::open(path).error().message, HasSubstr(path.string()));
   std::filesystem::remove(path);
+}
+
+// Three parts with a tensor each; `spoil` may change what part i says of itself.
+class SplitFiles : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / ("maru_split_" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::filesystem::path part(int i) const {
+    return folder_ / ("m-0000" + std::to_string(i + 1) + "-of-00003.gguf");
+  }
+  void write(int i, uint32_t number, uint32_t count, const std::string& tensor) {
+    Writer writer;
+    if (i == 0) writer.set_string("general.name", "whole");
+    if (i == 0) writer.set_i32("split.tensors.count", 3);
+    writer.set_u32("split.no", number);
+    writer.set_u32("split.count", count);
+    const auto value = static_cast<float>(i);
+    writer.add_tensor(tensor, tensor::DType::kF32, std::vector<uint64_t>{1},
+                      std::as_bytes(std::span(&value, 1)));
+    ASSERT_TRUE(write_file_atomic(part(i), writer.finish()).ok());
+  }
+  void write_all() {
+    for (int i = 0; i < 3; ++i) write(i, static_cast<uint32_t>(i), 3, "t" + std::to_string(i));
+  }
+  std::string error() const {
+    const auto file = File::open(part(0));
+    return file.ok() ? "no error" : file.error().message;
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(SplitFiles, AreOneFile) {
+  write_all();
+  const auto file = File::open(part(0));
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  EXPECT_EQ(*file->metadata().get_string("general.name"), "whole");
+  ASSERT_EQ(file->tensors().size(), 3u);
+  for (int i = 0; i < 3; ++i) {
+    const auto tensor = file->tensor("t" + std::to_string(i));
+    ASSERT_TRUE(tensor.ok());
+    float value = -1;
+    std::memcpy(&value, tensor->bytes.data(), sizeof value);
+    EXPECT_EQ(value, static_cast<float>(i));
+    file->drop(*tensor);
+  }
+}
+
+TEST_F(SplitFiles, SayWhatIsMissingOrWrong) {
+  write_all();
+  EXPECT_THAT(File::open(part(1)).error().message,
+              HasSubstr("part 2 of 3 of a model: open part 1"));
+  write(2, 1, 3, "t2");
+  EXPECT_THAT(error(), HasSubstr("part 3 of 3 says that it is part 2 of 3"));
+  write(2, 2, 4, "t2");
+  EXPECT_THAT(error(), HasSubstr("says that it is part 3 of 4"));
+  write(2, 2, 3, "t1");
+  EXPECT_THAT(error(), HasSubstr("tensor name 't1' occurs twice"));
+  std::filesystem::remove(part(2));
+  EXPECT_THAT(error(), HasSubstr("m-00003-of-00003.gguf"));
+  EXPECT_EQ(File::open(part(0)).error().code, ErrorCode::kNotFound);
+  std::filesystem::rename(part(0), folder_ / "other.gguf");
+  EXPECT_THAT(File::open(folder_ / "other.gguf").error().message,
+              HasSubstr("must end in '-00001-of-00003.gguf'"));
+  write(0, 0, 100'000, "t0");
+  EXPECT_THAT(error(), HasSubstr("100000 parts, more than the limit"));
 }
 
 }  // namespace
