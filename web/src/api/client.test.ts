@@ -48,6 +48,14 @@ describe('streamChat', () => {
     expect(body).toEqual({ ...kRequest, stream: true, stream_options: { include_usage: true } });
   });
 
+  it('replays what the server really sent', async () => {
+    answerWith(recorded('server'));
+    const { events, error } = await collect();
+    expect(error).toBeNull();
+    expect(events.map((e) => (e.type === 'text' ? e.text : ''))).toEqual(['안녕하세요! ', '만나서 ', '반갑습니다.', '']);
+    expect(events.at(-1)).toMatchObject({ finish: 'stop', usage: { prompt: 24, completion: 3 }, timings: { promptMs: 0 } });
+  });
+
   it('tells an answer that reached its limit', async () => {
     answerWith(recorded('length'));
     expect((await collect()).events.at(-1)).toMatchObject({ type: 'done', finish: 'length' });

@@ -26,7 +26,7 @@ describe('SseParser', () => {
     }
   });
 
-  it.each(['korean', 'crlf', 'error', 'length'])('gives the same events for %s split at any byte', (name) => {
+  it.each(['server', 'korean', 'crlf', 'error', 'length'])('gives the same events for %s split at any byte', (name) => {
     const all = recorded(name);
     const whole = parse(all);
     expect(whole.length).toBeGreaterThan(2);

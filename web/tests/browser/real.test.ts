@@ -60,10 +60,17 @@ describe.skipIf(missing !== null)('with a real model', () => {
     ['ko-KR', '안녕하세요! 한 문장으로 인사해 주세요.', /\S/],
   ])('answers in %s, with tokens and speed', async (locale, question, expected) => {
     const page = await open(locale);
+    await page.evaluate(() => {
+      const seen = new Set<string>();
+      (window as unknown as { seen: Set<string> }).seen = seen;
+      const note = () => seen.add(document.querySelector('.assistant .prose')?.textContent ?? '');
+      new MutationObserver(note).observe(document.body, { subtree: true, childList: true, characterData: true });
+    });
     await ask(page, question);
-    await last(page).and(page.locator('[aria-busy=true]')).locator('.prose').waitFor({ timeout: kAnswerMs });
     await finished(page);
     expect(await answerText(page)).toMatch(expected);
+    const steps = await page.evaluate(() => (window as unknown as { seen: Set<string> }).seen.size);
+    expect(steps, 'nothing, then growing text').toBeGreaterThan(2);
     expect(await last(page).locator('.stats').innerText()).toMatch(/\d+(\.\d)?/);
     expect(await last(page).locator('.stats').innerText()).toMatch(locale === 'ko-KR' ? /초당 [\d.]+토큰/ : /[\d.]+ tokens\/s/);
     expect(await page.title()).toContain(question.slice(0, 10));
@@ -119,7 +126,7 @@ describe.skipIf(missing !== null)('with a real model', () => {
     await last(page).locator('.prose').waitFor({ timeout: kAnswerMs });
     await page.getByRole('button', { name: 'Stop', exact: true }).click();
     await last(page).and(page.locator('[data-status=stopped]')).waitFor();
-    await page.goBack();
+    await page.getByRole('button', { name: 'Tell me about rivers.', exact: true }).click();
     await page.locator('.bubble', { hasText: 'rivers' }).waitFor();
     await finished(page);
   });
