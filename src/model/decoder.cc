@@ -20,6 +20,9 @@ WorkspaceSizes sizes_of(const DecoderSpec& spec, const DecoderWeights& weights,
   WorkspaceSizes sizes;
   sizes.d_model = spec.d_model;
   sizes.n_q = spec.n_head * std::max(spec.d_k, spec.d_v);
+  const LatentSpec& mla = spec.latent;
+  sizes.n_q = std::max({sizes.n_q, spec.n_head * (mla.d_nope + mla.d_rope), mla.d_q + spec.d_k,
+                        spec.n_head * mla.d_value});
   sizes.n_attn = spec.n_head * spec.d_v;
   sizes.n_tile = std::max(spec.d_k, spec.d_v);
   sizes.n_attention = attention.n_floats();
@@ -47,9 +50,12 @@ uint64_t bytes_per_token(const DecoderSpec& spec, const DecoderWeights& weights)
     return f.gate.n_bytes() + f.up.n_bytes() + f.down.n_bytes();
   };
   for (const LayerWeights& layer : weights.layers) {
-    for (const Matrix* m : {&layer.q, &layer.k, &layer.v, &layer.out, &layer.router}) {
+    for (const Matrix* m :
+         {&layer.q, &layer.k, &layer.v, &layer.out, &layer.router, &layer.q_a, &layer.kv_a}) {
       sum += m->n_bytes();
     }
+    for (const Matrix& m : layer.to_latent) sum += m.n_bytes();
+    for (const Matrix& m : layer.from_latent) sum += m.n_bytes();
     sum += ffn_bytes(layer.ffn);
     if (layer.experts.empty()) continue;
     sum += spec.moe.n_used * ffn_bytes(layer.experts.front());
@@ -117,9 +123,15 @@ void Decoder::forward_pass(KvCache& kv, std::span<float> logits) {
   embed_pending_ = true;
   pending_.clear();
   for (size_t i = 0; i < spec_.n_layer(); ++i) {
-    attention_in(i, kv);
-    attend(i, kv);
-    attention_out(i);
+    if (spec_.latent.d_latent > 0) {
+      latent_in(i, kv);
+      attend(i, kv);
+      latent_out(i);
+    } else {
+      attention_in(i, kv);
+      attend(i, kv);
+      attention_out(i);
+    }
     if (spec_.layers[i].experts) {
       experts(i);
     } else {

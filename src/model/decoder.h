@@ -72,6 +72,9 @@ class Decoder final : public Model {
   void attention_in(size_t i, KvCache& kv);
   void attend(size_t i, KvCache& kv);
   void attention_out(size_t i);
+  void latent_in(size_t i, KvCache& kv);  // latent.cc
+  void latent_row(size_t i, size_t row, Worker& worker, KvCache& kv);
+  void latent_out(size_t i);
   void ffn_in(size_t i);
   void ffn_out(size_t i);
   void output(std::span<float> logits);

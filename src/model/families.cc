@@ -6,6 +6,7 @@ namespace {
 constexpr Family kFamilies[] = {
     {"arcee", arcee_spec},
     {"cohere2", cohere2_spec},
+    {"deepseek2", deepseek2_spec},
     {"ernie4_5", ernie_spec},
     {"ernie4_5-moe", ernie_moe_spec},
     {"exaone4", exaone4_spec},

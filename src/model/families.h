@@ -20,6 +20,7 @@ std::span<const Family> families();
 // One per family; metadata to spec. Errors: as load_model().
 Result<DecoderSpec> arcee_spec(const Config& config);
 Result<DecoderSpec> cohere2_spec(const Config& config);
+Result<DecoderSpec> deepseek2_spec(const Config& config);
 Result<DecoderSpec> ernie_moe_spec(const Config& config);
 Result<DecoderSpec> ernie_spec(const Config& config);
 Result<DecoderSpec> exaone4_spec(const Config& config);

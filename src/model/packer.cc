@@ -33,7 +33,8 @@ void pack_as_floats(const gguf::TensorView& view, const std::byte* rows,
 
 }  // namespace
 
-Result<void> Packer::add(std::string_view tensor, RowRange rows, size_t n_cols, Matrix& matrix) {
+Result<void> Packer::add(std::string_view tensor, RowRange rows, size_t n_cols, Matrix& matrix,
+                         bool as_floats) {
   MARU_TRY(view, file_.tensor(tensor));
   if (view.n_cols() != n_cols || view.n_rows() != rows.n_rows_total) {
     return Error::corrupt(fmt::format("tensor '{}' is {}, expected [{}, {}]", tensor,
@@ -42,7 +43,7 @@ Result<void> Packer::add(std::string_view tensor, RowRange rows, size_t n_cols, 
   kernels::PackedMatrix& packed = matrix.packed;
   packed.dtype = view.dtype;
   kernels::PackedShape shape = kernels::packed_shape(view.dtype, n_cols);
-  if (shape.group_bytes == 0) {
+  if (shape.group_bytes == 0 || (as_floats && view.dtype != tensor::DType::kF32)) {
     if (!tensor::can_dequantize(view.dtype)) {
       return Error::unsupported(
           fmt::format("tensor '{}' has type {}; accepted: float and quantized weights", tensor,

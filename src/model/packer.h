@@ -28,7 +28,9 @@ class Packer {
   explicit Packer(const gguf::File& file) : file_(file) {}
 
   // matrix is filled in now except for its data, which pack() sets; it must stay where it is.
-  Result<void> add(std::string_view tensor, RowRange rows, size_t n_cols, Matrix& matrix);
+  // as_floats: packed as float32 whatever the tensor's type, so that plain floats are its input.
+  Result<void> add(std::string_view tensor, RowRange rows, size_t n_cols, Matrix& matrix,
+                   bool as_floats = false);
 
   // Errors: kResourceExhausted.
   Result<Arena> pack(ThreadPool& pool);

@@ -59,6 +59,16 @@ struct MoeSpec {
   float scale = 1.0f;      // and then multiplied by this
 };
 
+// Latent attention: keys and values of all heads are one small vector per token. In the cache that
+// is one KV head of d_k = d_latent + d_rope and d_v = d_latent; queries are brought into its space.
+struct LatentSpec {
+  size_t d_latent = 0;  // 0 = ordinary attention
+  size_t d_rope = 0;    // the part of a query and key that is rotated, at its end
+  size_t d_nope = 0;    // the part of a query that is not
+  size_t d_value = 0;   // of one head, after its values were brought back
+  size_t d_q = 0;       // queries pass through so many values; 0 = directly
+};
+
 // GGUF names of the norms within a layer, without ".weight"; empty = the layer has none there.
 struct NormNames {
   std::string attn_in = "attn_norm";
@@ -93,6 +103,7 @@ struct DecoderSpec {
   std::vector<Rope> ropes;
   std::vector<LayerSpec> layers;
   MoeSpec moe;
+  LatentSpec latent;
 
   size_t n_layer() const { return layers.size(); }
 };

@@ -30,6 +30,9 @@ constexpr double kF16Cache = 5e-2, kF16CacheKl = 1e-5, kExpertsKl = 1e-2, kQuant
 constexpr TinyModel kTinyModels[] = {
     {"arcee", kF16Cache, kF16CacheKl},
     {"cohere2", kF16Cache, kF16CacheKl},
+    {"deepseek2", kF16Cache, kExpertsKl},
+    {"deepseek2-lite", kF16Cache, kExpertsKl},
+    {"deepseek3", kF16Cache, kExpertsKl},
     {"ernie4_5", kF16Cache, kF16CacheKl},
     {"ernie4_5-moe", kF16Cache, kF16CacheKl},
     {"exaone4", kF16Cache, kF16CacheKl},

@@ -82,7 +82,11 @@ class Loader {
     for (const auto& [name, norm] : norms) {
       if (!name.empty()) MARU_TRY_VOID(read_norm(blk + name, spec_.d_model, norm));
     }
-    MARU_TRY_VOID(read_attention(blk, spec_.layers[i].n_head_kv, layer));
+    if (spec_.latent.d_latent > 0) {
+      MARU_TRY_VOID(read_latent_attention(blk, layer));
+    } else {
+      MARU_TRY_VOID(read_attention(blk, spec_.layers[i].n_head_kv, layer));
+    }
     if (spec_.layers[i].experts) return read_experts(blk, layer);
     return read_ffn(blk, spec_.layers[i].d_ff, layer.ffn);
   }
@@ -112,6 +116,31 @@ class Loader {
     MARU_TRY(sinks, config_.optional_vector(blk + "attn_sinks.weight", spec_.n_head));
     layer.sinks = std::move(sinks);
     return {};
+  }
+
+  Result<void> read_latent_attention(const std::string& blk, LayerWeights& layer) {
+    const LatentSpec& mla = spec_.latent;
+    const size_t n_q = spec_.n_head * (mla.d_nope + mla.d_rope);
+    if (mla.d_q > 0) {
+      MARU_TRY_VOID(read_matrix(blk + "attn_q_a", mla.d_q, spec_.d_model, layer.q_a));
+      MARU_TRY_VOID(read_norm(blk + "attn_q_a_norm", mla.d_q, layer.q_a_norm));
+      MARU_TRY_VOID(read_matrix(blk + "attn_q_b", n_q, mla.d_q, layer.q));
+    } else {
+      MARU_TRY_VOID(read_matrix(blk + "attn_q", n_q, spec_.d_model, layer.q));
+    }
+    const size_t n_kv = mla.d_latent + mla.d_rope;
+    MARU_TRY_VOID(read_matrix(blk + "attn_kv_a_mqa", n_kv, spec_.d_model, layer.kv_a));
+    MARU_TRY_VOID(read_norm(blk + "attn_kv_a_norm", mla.d_latent, layer.kv_a_norm));
+    layer.to_latent.resize(spec_.n_head);
+    layer.from_latent.resize(spec_.n_head);
+    for (size_t h = 0; h < spec_.n_head; ++h) {
+      const RowRange k = {h * mla.d_latent, mla.d_latent, spec_.n_head * mla.d_latent};
+      const RowRange v = {h * mla.d_value, mla.d_value, spec_.n_head * mla.d_value};
+      MARU_TRY_VOID(packer_.add(blk + "attn_k_b.weight", k, mla.d_nope, layer.to_latent[h], true));
+      MARU_TRY_VOID(
+          packer_.add(blk + "attn_v_b.weight", v, mla.d_latent, layer.from_latent[h], true));
+    }
+    return read_matrix(blk + "attn_output", spec_.d_model, spec_.n_head * mla.d_value, layer.out);
   }
 
   Result<void> read_ffn(const std::string& blk, size_t d_ff, Ffn& ffn) {

@@ -43,6 +43,12 @@ struct LayerWeights {
   NormWeights q_norm, k_norm;
   std::vector<float> sinks;  // [n_head] or empty
 
+  // Latent attention instead of k, v (and of q, where it has two steps: q_a, then q).
+  Matrix q_a, kv_a;
+  NormWeights q_a_norm, kv_a_norm;
+  std::vector<Matrix> to_latent;    // [n_head]: [d_latent, d_nope]
+  std::vector<Matrix> from_latent;  // [n_head]: [d_value, d_latent]
+
   Ffn ffn;  // dense
 
   Matrix router;                      // [n_expert, d_model]

@@ -31,7 +31,9 @@ class Carver {
   size_t n_bytes_ = 0;
 };
 
-size_t widest_input(const WorkspaceSizes& s) { return std::max({s.d_model, s.n_attn, s.n_hidden}); }
+size_t widest_input(const WorkspaceSizes& s) {
+  return std::max({s.d_model, s.n_q, s.n_attn, s.n_hidden});
+}
 
 }  // namespace
 
