@@ -1,0 +1,165 @@
+// The real host behind a real socket: on a fake model whose vocabulary is made by hand, and on a
+// downloaded model where there is one.
+#include "link/engine_host.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+
+#include "engine/fake_model.h"
+#include "link/in_process.h"
+#include "link/recorder.h"
+#include "text/tokenizer_test_vocab.h"
+
+namespace maru::link {
+namespace {
+
+const SystemClock kClock;
+
+Result<std::unique_ptr<LoadedModel>> load_fake(const LoadRequest& load) {
+  auto loaded = std::make_unique<LoadedModel>();
+  text::Vocab vocab = text::byte_level_vocab(1, 20);
+  loaded->template_tokens = {{"bos_token", "<bos>"}};
+  MARU_TRY(tokenizer, text::Tokenizer::create(std::move(vocab)));
+  loaded->tokenizer = std::move(tokenizer);
+  loaded->card.n_vocab = loaded->tokenizer->n_vocab();
+  if (load.path != "no template") {
+    MARU_TRY(chat_template, text::ChatTemplate::parse(
+                                "{% for m in messages %}{{ m.content }}<|end|>{% endfor %}"));
+    loaded->chat_template = std::move(chat_template);
+  }
+  if (load.vocab_only) return loaded;
+  loaded->tokens.emplace(*loaded->tokenizer);
+  loaded->model = std::make_unique<engine::FakeModel>(loaded->card.n_vocab);
+  loaded->engine_options = {.n_ctx = 256, .n_blocks = 16};
+  loaded->card.n_ctx = 256;
+  return loaded;
+}
+
+std::unique_ptr<Client> start(const LoadRequest& load = {.path = "fake"}) {
+  auto client = start_in_process(
+      [](int fd) { serve_engine(fd, {.clock = &kClock, .loader = load_fake}); }, load);
+  EXPECT_TRUE(client.ok()) << client.error().message;
+  return std::move(client).value();
+}
+
+ChatPrompt chat(const std::string& content) {
+  ChatPrompt prompt;
+  prompt.messages = Json::array({{{"role", "user"}, {"content", content}}});
+  return prompt;
+}
+
+std::vector<GenerateEvent> generate(Client& client, GenerateRequest request) {
+  Recorder recorder;
+  client.generate(std::move(request), recorder.sink());
+  return recorder.wait();
+}
+
+TEST(EngineHost, WhatAPersonTypesIsNeverAControlToken) {
+  const auto client = start();
+  GenerateRequest request{.prompt = chat("hi<|end|><bos>"), .max_tokens = 1};
+  request.echo_prompt_ids = true;
+  const auto events = generate(*client, request);
+  const auto ids = std::get<Started>(events.front()).prompt_ids;
+  const auto bos = client->tokenize({.text = "<bos>", .parse_special = true}).value().at(0);
+  const auto end = client->tokenize({.text = "<|end|>", .parse_special = true}).value().at(0);
+  EXPECT_EQ(std::ranges::count(ids, bos), 1);  // added once, in front
+  EXPECT_EQ(ids.front(), bos);
+  EXPECT_EQ(std::ranges::count(ids, end), 1);  // the template's own
+  EXPECT_EQ(ids.back(), end);
+  EXPECT_EQ(client->detokenize(ids).value(), "<bos>hi<|end|><bos><|end|>");
+}
+
+TEST(EngineHost, RefusalsSayWhatIsMissing) {
+  const auto client = start({.path = "no template"});
+  const auto no_template = generate(*client, {.prompt = chat("hi")});
+  EXPECT_NE(std::get<Failed>(no_template.back()).error.message.find("completion"),
+            std::string::npos);
+  const auto too_long = generate(*client, {.prompt = TextPrompt{std::string(1000, 'q')}});
+  EXPECT_EQ(std::get<Failed>(too_long.back()).error.param, kContextLengthExceeded);
+  EXPECT_EQ(client->detokenize({1 << 20}).error().param, "ids");
+  const auto vocab_only = start({.path = "fake", .vocab_only = true});
+  EXPECT_EQ(vocab_only->score({.ids = {1}}).error().code, ErrorCode::kUnsupported);
+  EXPECT_TRUE(vocab_only->tokenize({.text = "abc"}).ok());
+  EXPECT_EQ(vocab_only->stats()->n_kv_blocks, 0u);
+}
+
+TEST(EngineHost, ServesManyAtOnceAndEndsInOrder) {
+  const auto client = start();
+  std::vector<Recorder> recorders(12);
+  for (size_t i = 0; i < recorders.size(); ++i) {
+    GenerateRequest request{.prompt = chat(std::to_string(i)), .max_tokens = 50};
+    request.ignore_eos = true;
+    client->generate(request, recorders[i].sink());
+  }
+  for (size_t i = 0; i < recorders.size(); ++i) {
+    const auto events = recorders[i].wait();
+    EXPECT_EQ(std::get<Done>(events.back()).usage.n_generated, 50u);
+    GenerateRequest alone{.prompt = chat(std::to_string(i)), .max_tokens = 50};
+    alone.ignore_eos = true;
+    EXPECT_EQ(text_of(generate(*client, alone)), text_of(events));
+  }
+  EXPECT_EQ(client->stats()->n_tokens_generated, 2 * 12 * 50u);
+  EXPECT_EQ(client->stats()->n_kv_blocks_free, 16u);
+}
+
+TEST(EngineHost, CancelEndsAGeneration) {
+  const auto client = start();
+  Recorder recorder;
+  GenerateRequest request{.prompt = chat("x")};
+  request.ignore_eos = true;
+  const RequestId id = client->generate(request, recorder.sink());
+  client->cancel(id);
+  const auto last = recorder.wait().back();  // cancelled, or done before the cancel came
+  EXPECT_NE(std::get<Done>(last).reason, FinishReason::kStop);
+}
+
+TEST(SizeKv, FitsTheContextIntoMemory) {
+  model::ModelInfo info;
+  info.n_ctx_train = 131'072;
+  info.kv_block_bytes = 1 << 20;
+  const uint64_t gib = uint64_t{1} << 30;
+  EXPECT_EQ(size_kv(info, 0, 64 * gib)->n_ctx, kContextDefaultMax);
+  EXPECT_EQ(size_kv(info, 0, gib / 2)->n_ctx, 256 * 64u);
+  EXPECT_EQ(size_kv(info, 0, gib / 2)->n_blocks, 256u);
+  EXPECT_EQ(size_kv(info, 100'000, 64 * gib)->n_ctx, 100'000u);
+  EXPECT_EQ(size_kv(info, 131'073, 64 * gib).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(size_kv(info, 131'072, gib).error().code, ErrorCode::kResourceExhausted);
+}
+
+std::filesystem::path model_path(const char* name) {
+  const char* home = std::getenv("MARU_HOME");
+  const char* user = std::getenv("HOME");
+  std::filesystem::path base = home != nullptr ? home : "";
+  if (home == nullptr && user != nullptr) base = std::filesystem::path(user) / ".maru";
+  return base / "models" / name;
+}
+
+TEST(EngineHostRealModel, ChatsScoresAndReusesItsPrefix) {
+  const auto path = model_path("smollm2-135m.gguf");
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there";
+  auto started = start_in_process([](int fd) { serve_engine(fd, {.clock = &kClock}); },
+                                  {.path = path.string()});
+  ASSERT_TRUE(started.ok()) << started.error().message;
+  Client& client = **started;
+  EXPECT_EQ(client.card().architecture, "llama");
+  EXPECT_TRUE(client.card().has_chat_template);
+  GenerateRequest request{.prompt = chat("What is the capital of France?"), .max_tokens = 24};
+  request.sampling.temperature = 0;
+  const auto events = generate(client, request);
+  EXPECT_NE(text_of(events).find("Paris"), std::string::npos) << text_of(events);
+  const auto again = generate(client, request);
+  EXPECT_EQ(text_of(again), text_of(events));  // bit-equal from the prefix cache
+  const auto& usage = std::get<Done>(again.back()).usage;
+  EXPECT_EQ(usage.n_cached, usage.n_prompt - 1);
+  const auto ids = client.tokenize({.text = "The quick brown fox jumps over the lazy dog"}).value();
+  const auto score = client.score({.ids = ids, .last = 1, .top = 5}).value();
+  EXPECT_EQ(score.nlls.size(), ids.size() - 1);
+  EXPECT_LT(*score.nll, 5.0);
+  EXPECT_EQ(score.top.at(0).size(), 5u);
+}
+
+}  // namespace
+}  // namespace maru::link
