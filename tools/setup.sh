@@ -120,12 +120,16 @@ build() {
   if [ ! -e "$folder/build.ninja" ]; then
     step "configuring ($preset)" cmake -S "$MARU_ROOT" --preset "$preset" || return 1
   fi
-  # Nothing to do is the common case and takes no line of output.
-  if ninja -C "$folder" -n "$@" 2>/dev/null </dev/null | grep -q 'no work to do'; then return 0; fi
+  # Nothing to do is the common case, which says nothing.
+  if [ -e "$folder/built" ] && [ -z "$(find "$MARU_ROOT"/{src,tests,tools,web/dist,CMakeLists.txt} \
+    -newer "$folder/built" -print -quit 2>/dev/null)" ]; then
+    ninja -C "$folder" --quiet "$@" >"$MARU_SETUP_LOG" 2>&1 </dev/null && return 0
+  fi
   if [ -t 2 ]; then
     say "building ($preset) ..."
-    ninja -C "$folder" "$@" >&2 </dev/null
+    ninja -C "$folder" "$@" >&2 </dev/null || return 1
   else
-    step "building ($preset)" ninja -C "$folder" "$@"
+    step "building ($preset)" ninja -C "$folder" "$@" || return 1
   fi
+  touch "$folder/built"
 }

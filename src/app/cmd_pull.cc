@@ -61,7 +61,7 @@ Result<hub::StoredModel> pull_with_progress(const hub::Store& store,
                         entry.quantization, human_bytes(entry.bytes), entry.licence,
                         entry.licence_terms, entry.licence_url));
   std::stop_source stop;
-  const Interrupts interrupts([&] { stop.request_stop(); });
+  const Interrupts interrupts([&](int) { stop.request_stop(); });
   ProgressBar bar(entry.name, stderr_is_terminal());
   hub::PipSource source(whole_environment());
   const SystemClock clock;

@@ -42,9 +42,16 @@ int run(int argc, char** argv) {
   root.require_subcommand(0, 1);
   root.set_version_flag("--version", "maru " MARU_VERSION);
   session.add_setting(&root, "home", "folder of models and data (MARU_HOME)");
+  add_chat(session);
+  add_run(session);
   add_pull(session);
   add_list(session);
   add_rm(session);
+  add_tokenize(session);
+  add_detokenize(session);
+  add_score(session);
+  add_render(session);
+  add_engine(session);
   add_version(session);
   add_help(session);
   root.footer("`maru help COMMAND` explains a command, `maru help config` the settings.");

@@ -18,15 +18,24 @@ struct Session {
   CLI::App* root = nullptr;
   Config config;                 // filled before the command runs
   Overrides overrides;           // from flags, in order
+  std::string engine_script;     // tests: scripted engines instead of real ones
   std::function<int()> command;  // set by the subcommand that was named; gives the exit code
 
   // A flag of a command for a setting of Config: --KEY VALUE.
   void add_setting(CLI::App* to, const std::string& key, const std::string& help);
+  void add_engine_script(CLI::App* to);                         // the hidden --engine-script FILE
   const CLI::App* find_command(const std::string& name) const;  // nullptr where there is none
 };
 
 // Each in cmd_NAME.cc.
+void add_chat(Session& session);
+void add_detokenize(Session& session);
+void add_engine(Session& session);
 void add_list(Session& session);
+void add_render(Session& session);
+void add_run(Session& session);
+void add_score(Session& session);
+void add_tokenize(Session& session);
 void add_pull(Session& session);
 void add_rm(Session& session);
 void add_version(Session& session);

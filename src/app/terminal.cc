@@ -25,12 +25,12 @@ bool write_all(int fd, std::string_view text) {
 
 // The handler writes a byte here and the thread of Interrupts reads it: all that a handler may do.
 std::array<int, 2> interrupt_pipe = {-1, -1};
-constexpr char kSignalled = 's';
-constexpr char kEnd = 'e';
+constexpr char kEnd = 0;  // no signal has this number
 
-void on_signal(int) {
+void on_signal(int signal) {
   const int code = errno;
-  if (::write(interrupt_pipe[1], &kSignalled, 1) < 0) {
+  const char number = static_cast<char>(signal);
+  if (::write(interrupt_pipe[1], &number, 1) < 0) {
     // A full pipe holds enough interrupts.
   }
   errno = code;
@@ -83,7 +83,7 @@ std::string human_time(int64_t unix_seconds) {
   return std::string(text.data(), n);
 }
 
-Interrupts::Interrupts(std::function<void()> on_interrupt)
+Interrupts::Interrupts(std::function<void(int signal)> on_interrupt)
     : on_interrupt_(std::move(on_interrupt)) {
   CHECK(interrupt_pipe[0] < 0);
   CHECK(::pipe2(interrupt_pipe.data(), O_CLOEXEC) == 0);
@@ -93,7 +93,7 @@ Interrupts::Interrupts(std::function<void()> on_interrupt)
       const ssize_t n = ::read(interrupt_pipe[0], &what, 1);
       if (n < 0 && errno == EINTR) continue;
       if (n != 1 || what == kEnd) return;
-      on_interrupt_();
+      on_interrupt_(what);
     }
   });
   struct sigaction action{};

@@ -46,13 +46,13 @@ std::string human_time(int64_t unix_seconds);  // "2026-11-22 04:05", in local t
 // time. A second signal within it calls again.
 class Interrupts {
  public:
-  explicit Interrupts(std::function<void()> on_interrupt);
+  explicit Interrupts(std::function<void(int signal)> on_interrupt);
   ~Interrupts();
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
 
  private:
-  std::function<void()> on_interrupt_;
+  std::function<void(int signal)> on_interrupt_;
   std::thread thread_;
 };
 

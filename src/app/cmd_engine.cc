@@ -1,0 +1,39 @@
+// `maru engine` (hidden): the engine role. The gateway and the commands start it with a socket as
+// descriptor 3; see docs/formats/engine-protocol.md.
+#include "app/session.h"
+#include "app/terminal.h"
+#include "base/clock.h"
+#include "base/files.h"
+#include "link/scripted_engine.h"
+#include "link/wire.h"
+
+namespace maru::app {
+namespace {
+
+constexpr size_t kScriptBytesMax = 16 << 20;
+
+int run_scripted(const std::string& path, int fd) {
+  const auto text = read_file(path, kScriptBytesMax);
+  if (!text.ok()) return fail(text.error());
+  const auto script = link::parse_script(*text);
+  if (!script.ok()) return fail(script.error());
+  const SystemClock clock;
+  link::serve_scripted(fd, *script, {.clock = &clock, .die_by_signal = true});
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_engine(Session& session) {
+  CLI::App* command = session.root->add_subcommand("engine", "The engine role");
+  command->group("");  // hidden
+  auto fd = std::make_shared<int>(link::kEngineFd);
+  auto script = std::make_shared<std::string>();
+  command->add_option("--fd", *fd, "the socket to the client");
+  command->add_option("--scripted", *script, "answer by this script");
+  command->callback([&session, fd, script] {
+    session.command = [fd, script] { return run_scripted(*script, *fd); };
+  });
+}
+
+}  // namespace maru::app

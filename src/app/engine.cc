@@ -1,0 +1,64 @@
+#include "app/engine.h"
+
+#include <iostream>
+
+#include "app/terminal.h"
+
+namespace maru::app {
+namespace {
+
+// Asks on the terminal; everything but an answer that starts with n means yes.
+bool confirm(const std::string& question) {
+  write_err(question + " [Y/n] ");
+  std::string answer;
+  if (!std::getline(std::cin, answer)) return false;
+  return answer.empty() || (answer.front() != 'n' && answer.front() != 'N');
+}
+
+}  // namespace
+
+link::ProcessOptions engine_process(const Session& session) {
+  link::ProcessOptions options;
+  options.argv = {"/proc/self/exe", "engine"};
+  if (!session.engine_script.empty()) {
+    options.argv.push_back("--scripted");
+    options.argv.push_back(session.engine_script);
+  }
+  return options;
+}
+
+link::LoadRequest load_request(const Config& config) {
+  link::LoadRequest load;
+  load.n_threads = config.threads;
+  load.n_ctx = config.context;
+  load.isa = config.isa;
+  return load;
+}
+
+Result<hub::StoredModel> find_model(const Session& session, const std::string& name) {
+  MARU_TRY(store, hub::Store::open(session.config.home));
+  auto model = store.find(name);
+  if (model.ok() || model.error().code != ErrorCode::kNotFound) return model;
+  const hub::CatalogueEntry* entry = hub::find_in_catalogue(name);
+  if (entry == nullptr || !stdin_is_terminal() || !stderr_is_terminal()) return model;
+  if (!confirm(fmt::format("{} is not on this machine. Fetch it ({}, {})?", entry->name,
+                           human_bytes(entry->bytes), entry->licence))) {
+    return model;
+  }
+  return pull_with_progress(store, *entry);
+}
+
+Result<EngineClient> start_engine(const Session& session, const std::string& model,
+                                  const EngineOptions& options) {
+  link::LoadRequest load = load_request(session.config);
+  load.vocab_only = options.vocab_only;
+  if (session.engine_script.empty()) {
+    MARU_TRY(stored, find_model(session, model));
+    load.path = std::filesystem::absolute(stored.path).string();
+  } else {
+    load.path = model;
+  }
+  return link::start_process_client(engine_process(session), load);
+}
+
+}  // namespace maru::app
