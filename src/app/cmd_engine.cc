@@ -4,6 +4,7 @@
 #include "app/terminal.h"
 #include "base/clock.h"
 #include "base/files.h"
+#include "link/engine_host.h"
 #include "link/scripted_engine.h"
 #include "link/wire.h"
 
@@ -12,12 +13,11 @@ namespace {
 
 constexpr size_t kScriptBytesMax = 16 << 20;
 
-int run_scripted(const std::string& path, int fd) {
+int run_scripted(const std::string& path, int fd, const Clock& clock) {
   const auto text = read_file(path, kScriptBytesMax);
   if (!text.ok()) return fail(text.error());
   const auto script = link::parse_script(*text);
   if (!script.ok()) return fail(script.error());
-  const SystemClock clock;
   link::serve_scripted(fd, *script, {.clock = &clock, .die_by_signal = true});
   return kExitOk;
 }
@@ -32,7 +32,13 @@ void add_engine(Session& session) {
   command->add_option("--fd", *fd, "the socket to the client");
   command->add_option("--scripted", *script, "answer by this script");
   command->callback([&session, fd, script] {
-    session.command = [fd, script] { return run_scripted(*script, *fd); };
+    session.needs_config = false;  // an engine knows nothing but what Load tells it
+    session.command = [fd, script] {
+      const SystemClock clock;
+      if (!script->empty()) return run_scripted(*script, *fd, clock);
+      link::serve_engine(*fd, {.clock = &clock, .harden = true});
+      return kExitOk;
+    };
   });
 }
 

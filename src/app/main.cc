@@ -42,18 +42,22 @@ int run(int argc, char** argv) {
   root.require_subcommand(0, 1);
   root.set_version_flag("--version", "maru " MARU_VERSION);
   session.add_setting(&root, "home", "folder of models and data (MARU_HOME)");
+  add_serve(session);
   add_chat(session);
   add_run(session);
   add_pull(session);
   add_list(session);
+  add_show(session);
   add_rm(session);
   add_tokenize(session);
   add_detokenize(session);
   add_score(session);
   add_render(session);
-  add_engine(session);
+  add_dequantize(session);
+  add_bench(session);
   add_version(session);
   add_help(session);
+  add_engine(session);
   root.footer("`maru help COMMAND` explains a command, `maru help config` the settings.");
 
   if (const auto message = unknown_command(session, argc, argv)) return usage_error(*message, "");
@@ -68,6 +72,7 @@ int run(int argc, char** argv) {
     write_out(root.help());
     return kExitOk;
   }
+  if (!session.needs_config) return session.command();
   auto config = load_config(environment_variable, session.overrides);
   if (!config.ok()) {
     fail(config.error());

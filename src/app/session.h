@@ -19,6 +19,7 @@ struct Session {
   Config config;                 // filled before the command runs
   Overrides overrides;           // from flags, in order
   std::string engine_script;     // tests: scripted engines instead of real ones
+  bool needs_config = true;      // false: the command reads no settings
   std::function<int()> command;  // set by the subcommand that was named; gives the exit code
 
   // A flag of a command for a setting of Config: --KEY VALUE.
@@ -28,13 +29,17 @@ struct Session {
 };
 
 // Each in cmd_NAME.cc.
+void add_bench(Session& session);
 void add_chat(Session& session);
+void add_dequantize(Session& session);
 void add_detokenize(Session& session);
 void add_engine(Session& session);
 void add_list(Session& session);
 void add_render(Session& session);
 void add_run(Session& session);
 void add_score(Session& session);
+void add_serve(Session& session);
+void add_show(Session& session);
 void add_tokenize(Session& session);
 void add_pull(Session& session);
 void add_rm(Session& session);

@@ -1,0 +1,167 @@
+// `maru bench [MODEL]`: how fast a model runs here, measured through the engine protocol.
+//
+// Each run has a cache salt of its own, so that no prompt comes from the prefix cache. Token ids
+// are random with a fixed seed: arithmetic does not depend on them.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "app/answer.h"
+#include "app/engine.h"
+#include "app/terminal.h"
+#include "base/rng.h"
+
+namespace maru::app {
+namespace {
+
+constexpr std::array<size_t, 3> kPrefillTokens = {128, 512, 2048};
+constexpr std::array<size_t, 2> kDecodeContexts = {0, 2048};
+constexpr uint64_t kSeed = 6278;
+
+struct Flags {
+  std::string model;
+  size_t decode_tokens = 64;
+  size_t repeats = 3;
+  bool json = false;
+};
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+class Bench {
+ public:
+  Bench(link::Client& client, const Flags& flags) : client_(client), flags_(flags), rng_(kSeed) {}
+
+  // tokens/s of evaluating a prompt; nullopt where the context does not hold it.
+  Result<std::optional<double>> prefill(size_t n_prompt) {
+    return median_of(
+        [&](const link::Usage& usage) {
+          return static_cast<double>(usage.n_prompt) / usage.prompt_seconds;
+        },
+        n_prompt, 1);
+  }
+
+  // tokens/s of generating behind that many tokens.
+  Result<std::optional<double>> decode(size_t n_before) {
+    return median_of(
+        [&](const link::Usage& usage) {
+          // generate_seconds runs from the first token to the last.
+          return static_cast<double>(usage.n_generated - 1) / usage.generate_seconds;
+        },
+        std::max<size_t>(n_before, 1), flags_.decode_tokens);
+  }
+
+ private:
+  template <class Rate>
+  Result<std::optional<double>> median_of(Rate rate, size_t n_prompt, size_t n_generate) {
+    if (n_prompt + n_generate > client_.card().n_ctx) return std::optional<double>();
+    std::vector<double> rates;
+    for (size_t i = 0; i < flags_.repeats; ++i) {
+      MARU_TRY(usage, once(n_prompt, n_generate));
+      rates.push_back(rate(usage));
+    }
+    return std::optional(median(std::move(rates)));
+  }
+
+  Result<link::Usage> once(size_t n_prompt, size_t n_generate) {
+    link::TokensPrompt prompt;
+    for (size_t i = 0; i < n_prompt; ++i) {
+      prompt.ids.push_back(static_cast<link::TokenId>(rng_.next() % client_.card().n_vocab));
+    }
+    link::GenerateRequest request;
+    request.prompt = std::move(prompt);
+    request.sampling.temperature = 0;
+    request.max_tokens = n_generate;
+    request.ignore_eos = true;
+    request.cache_salt = fmt::format("bench-{}", n_runs_++);
+    const Answer answer = stream_answer(client_, std::move(request), [](std::string_view) {});
+    if (answer.error) return *answer.error;
+    if (answer.interrupted) return Error{ErrorCode::kCancelled, "stopped", {}};
+    return answer.done->usage;
+  }
+
+  link::Client& client_;
+  const Flags& flags_;
+  Rng rng_;
+  size_t n_runs_ = 0;
+};
+
+Json rate_json(const std::optional<double>& rate) { return rate ? Json(*rate) : Json(nullptr); }
+
+int run_bench(const Session& session, Flags flags) {
+  if (flags.model.empty()) flags.model = session.config.model;
+  const auto start = std::chrono::steady_clock::now();
+  auto client = start_engine(session, flags.model);
+  if (!client.ok()) return fail(client.error());
+  const std::chrono::duration<double> start_seconds = std::chrono::steady_clock::now() - start;
+  const link::ModelCard card = (*client)->card();
+  Json report = {{"model", flags.model},
+                 {"architecture", card.architecture},
+                 {"parameters", card.n_params},
+                 {"weight_bytes", card.weight_bytes},
+                 {"isa", card.isa},
+                 {"threads", session.config.threads},
+                 {"load_seconds", card.load_seconds},
+                 {"start_seconds", start_seconds.count()},
+                 {"prefill_tokens_per_second", Json::object()},
+                 {"decode_tokens_per_second", Json::object()}};
+  if (!flags.json) {
+    print("{}: {}, {} weights, {}\n", flags.model, card.architecture,
+          human_bytes(card.weight_bytes), card.isa);
+    print("load             {:8.2f} s ({:.2f} s with the process)\n", card.load_seconds,
+          start_seconds.count());
+  }
+  Bench bench(**client, flags);
+  for (const size_t n : kPrefillTokens) {
+    const auto rate = bench.prefill(n);
+    if (!rate.ok()) return fail(rate.error());
+    report["prefill_tokens_per_second"][std::to_string(n)] = rate_json(*rate);
+    if (!flags.json && *rate) print("prefill {:>8} {:8.1f} tokens/s\n", n, **rate);
+  }
+  for (const size_t n : kDecodeContexts) {
+    const auto rate = bench.decode(n);
+    if (!rate.ok()) return fail(rate.error());
+    report["decode_tokens_per_second"][std::to_string(n)] = rate_json(*rate);
+    if (!flags.json && *rate) {
+      print("decode at {:>6} {:8.1f} tokens/s ({:.1f} GB/s of weights)\n", n, **rate,
+            **rate * static_cast<double>(card.weight_bytes) / 1e9);
+    }
+  }
+  client->reset();  // its end is waited for, so that its memory is counted
+  rusage children{};
+  ::getrusage(RUSAGE_CHILDREN, &children);
+  const uint64_t peak_bytes = static_cast<uint64_t>(children.ru_maxrss) * 1024;
+  report["peak_memory_bytes"] = peak_bytes;
+  if (flags.json) {
+    print_json(report);
+  } else {
+    print("peak memory      {:>10}\n", human_bytes(peak_bytes));
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_bench(Session& session) {
+  CLI::App* command = session.root->add_subcommand("bench", "Measure how fast a model runs here");
+  auto flags = std::make_shared<Flags>();
+  command->add_option("MODEL", flags->model,
+                      "name, or path of a GGUF file (default: " + hub::default_model().name + ")");
+  command->add_option("--decode-tokens", flags->decode_tokens, "tokens generated in each run")
+      ->check(CLI::Range(2, 4096));
+  command->add_option("--repeats", flags->repeats, "runs of which the median is shown")
+      ->check(CLI::Range(1, 99));
+  command->add_flag("--json", flags->json, "print a JSON object");
+  session.add_setting(command, "threads", "threads of the engine");
+  session.add_setting(command, "isa", "scalar, avx2 or avx512");
+  session.add_engine_script(command);
+  command->callback([&session, flags] {
+    session.command = [&session, flags] { return run_bench(session, *flags); };
+  });
+}
+
+}  // namespace maru::app

@@ -1,0 +1,201 @@
+// `maru serve`: the gateway. Builds the store, the supervisor of engines and the HTTP server, and
+// waits for SIGINT or SIGTERM.
+#include <arpa/inet.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <atomic>
+#include <semaphore>
+
+#include "app/engine.h"
+#include "app/port_owner.h"
+#include "app/terminal.h"
+#include "link/supervisor.h"
+#include "serve/http_server.h"
+#include "serve/openai/routes.h"
+#include "serve/page.h"
+
+namespace maru::app {
+namespace {
+
+uint64_t system_random() {
+  uint64_t value = 0;
+  CHECK(::getrandom(&value, sizeof value, 0) == sizeof value);
+  return value;
+}
+
+bool is_loopback(const std::string& address) {
+  return address == "::1" || address.starts_with("127.");
+}
+
+serve::ModelInfo model_info(const hub::StoredModel& model) {
+  serve::ModelInfo info;
+  info.id = model.name;
+  info.kind = "chat";  // of a file that nobody described; the engine says where it has no template
+  info.license = model.licence;
+  info.created = model.modified_at;
+  info.n_bytes = model.bytes;
+  const hub::CatalogueEntry* entry = hub::find_in_catalogue(model.name);
+  if (entry != nullptr && entry->bytes == model.bytes) {
+    info.kind = hub::model_kind_name(entry->kind);
+    info.license = entry->licence;
+    info.architecture = entry->architecture;
+    // "hf.co/Qwen/Qwen2.5-..." -> "Qwen"
+    const size_t owner = entry->upstream.find('/') + 1;
+    info.owned_by = entry->upstream.substr(owner, entry->upstream.find('/', owner) - owner);
+  }
+  return info;
+}
+
+// The gateway's side of models: what is in the store, and one engine for each that is used.
+class Models {
+ public:
+  Models(const Session& session, hub::Store store)
+      : session_(session),
+        store_(std::move(store)),
+        supervisor_(
+            [&session](const link::LoadRequest& load) {
+              return link::start_process_client(engine_process(session), load);
+            },
+            clock_) {}
+
+  // The default model first, then by name.
+  std::vector<hub::StoredModel> stored() const {
+    auto models = store_.list();
+    if (!models.ok()) {
+      log_warning("{}", models.error().message);
+      return {};
+    }
+    const auto preferred =
+        std::ranges::find(*models, session_.config.model, &hub::StoredModel::name);
+    if (preferred != models->end()) {
+      std::rotate(models->begin(), preferred, preferred + 1);
+    }
+    return std::move(models).value();
+  }
+
+  // Only what is in the store, by its name: a request must not name files.
+  Result<std::shared_ptr<link::Client>> client(const std::string& id) {
+    for (const hub::StoredModel& model : stored()) {
+      if (model.name != id) continue;
+      link::LoadRequest load = load_request(session_.config);
+      load.path = model.path.string();
+      return supervisor_.client(load);
+    }
+    return Error::not_found(fmt::format("no model \"{}\" is installed", id));
+  }
+
+  std::vector<std::pair<std::string, std::shared_ptr<link::Client>>> running() const {
+    std::vector<std::pair<std::string, std::shared_ptr<link::Client>>> engines;
+    const auto models = stored();
+    for (auto& [path, client] : supervisor_.running()) {
+      const auto model =
+          std::ranges::find_if(models, [&](const auto& m) { return m.path.string() == path; });
+      engines.emplace_back(model == models.end() ? path : model->name, std::move(client));
+    }
+    return engines;
+  }
+
+  void shutdown() { supervisor_.shutdown(); }
+  const Clock& clock() const { return clock_; }
+
+ private:
+  const Session& session_;
+  const SystemClock clock_;
+  const hub::Store store_;
+  link::Supervisor supervisor_;
+};
+
+std::shared_ptr<serve::Services> make_services(Models& models) {
+  auto services = std::make_shared<serve::Services>();
+  services->models = [&models] {
+    std::vector<serve::ModelInfo> infos;
+    for (const hub::StoredModel& model : models.stored()) infos.push_back(model_info(model));
+    return infos;
+  };
+  services->pullable = [] {
+    std::vector<std::string> names;
+    for (const hub::CatalogueEntry& entry : hub::catalogue()) names.push_back(entry.name);
+    return names;
+  };
+  services->client = [&models](const std::string& id) { return models.client(id); };
+  services->running = [&models] { return models.running(); };
+  services->clock = &models.clock();
+  services->random = system_random;
+  return services;
+}
+
+Error explain_start(const Error& error, const Config& config) {
+  if (error.code != ErrorCode::kUnavailable) return error;
+  const auto owner = port_owner(config.port);
+  return Error::unavailable(fmt::format("{}{}; `maru serve --port 0` takes any free port",
+                                        error.message, owner ? " by " + *owner : ""));
+}
+
+// Returns at the first SIGINT or SIGTERM; a second one, while what runs is being finished, ends the
+// program at once.
+void wait_and_stop(serve::Server& server, Models& models) {
+  std::binary_semaphore asked{0};
+  std::atomic<int> n_signals{0};
+  const Interrupts interrupts([&](int) {
+    if (++n_signals > 1) std::_Exit(kExitFailed);
+    asked.release();
+  });
+  asked.acquire();
+  log_info("stopping; running answers have a few seconds to finish");
+  server.stop();
+  models.shutdown();
+}
+
+int run_serve(const Session& session) {
+  Config config = session.config;
+  if (config.host == "localhost") config.host = "127.0.0.1";
+  if (!is_loopback(config.host)) {
+    return fail(Error::unsupported(fmt::format(
+        "serving on {} would let everybody who reaches it use this machine: Maru has no accounts "
+        "yet. Serve on 127.0.0.1 and put a proxy that asks who is there in front of it",
+        config.host)));
+  }
+  auto store = hub::Store::open(config.home);
+  if (!store.ok()) return fail(store.error());
+  log_info("maru {} with {}", MARU_VERSION, dump_json(config_json(config)));
+
+  Models models(session, std::move(store).value());
+  serve::Router router;
+  serve::openai::add_routes(router, make_services(models));
+  serve::add_page_routes(router, serve::page_files());
+  serve::ServerOptions options;
+  options.address = config.host;
+  options.port = config.port;
+  options.clock = &models.clock();
+  options.random = system_random;
+  auto server = serve::Server::start(std::move(options), std::move(router));
+  if (!server.ok()) return fail(explain_start(server.error(), config));
+
+  const bool v6 = config.host.find(':') != std::string::npos;
+  print("maru: listening on http://{}:{}\n", v6 ? "[" + config.host + "]" : config.host,
+        (*server)->port());
+  if (models.stored().empty()) {
+    write_err(fmt::format("maru: there is no model yet; `maru pull {}` fetches one\n",
+                          hub::default_model().name));
+  }
+  wait_and_stop(**server, models);
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_serve(Session& session) {
+  CLI::App* command =
+      session.root->add_subcommand("serve", "Serve the page and the API on this machine");
+  session.add_setting(command, "host", "address to listen on (default 127.0.0.1)");
+  session.add_setting(command, "port", "port to listen on; 0 = any free one (default 6278)");
+  session.add_setting(command, "model", "model to offer first");
+  session.add_setting(command, "threads", "threads of an engine");
+  session.add_setting(command, "context", "longest sequence in tokens");
+  session.add_setting(command, "isa", "scalar, avx2 or avx512");
+  session.add_engine_script(command);
+  command->callback([&session] { session.command = [&session] { return run_serve(session); }; });
+}
+
+}  // namespace maru::app
