@@ -49,11 +49,11 @@ bool item(Runtime& rt, const Value& object, const Value& key, Value& value) {
 }
 
 // Python's slice.indices().
-struct Range {
+struct Indices {
   int64_t begin, end, step;
 };
 bool resolve(Runtime& rt, const Value& begin, const Value& end, const Value& step, int64_t n,
-             Range& range) {
+             Indices& range) {
   for (const Value* v : {&begin, &end, &step}) {
     if (v->is_none() || v->is_integral()) continue;
     if (v->is_undefined()) {
@@ -81,7 +81,7 @@ bool resolve(Runtime& rt, const Value& begin, const Value& end, const Value& ste
   return true;
 }
 
-Value slice_text(Runtime& rt, const Value& object, const Range& range, int64_t n) {
+Value slice_text(Runtime& rt, const Value& object, const Indices& range, int64_t n) {
   const std::string_view text = object.text();
   if (range.step == 1) {
     if (range.begin >= range.end) return Value::string({nullptr, 0, 0}, object.markup);
@@ -146,6 +146,19 @@ Value add(Runtime& rt, const Value& a, const Value& b) {
   return unsupported(rt, "+", a, b);
 }
 
+// Python's: the sign of the divisor, of zero too. Requires: b != 0.
+double float_mod(double a, double b) {
+  const double m = std::fmod(a, b);
+  if (m == 0) return std::copysign(0.0, b);
+  return (m < 0) != (b < 0) ? m + b : m;
+}
+
+double float_floor(double a, double b) {
+  const double quotient = (a - float_mod(a, b)) / b;
+  const double floored = std::floor(quotient);
+  return quotient - floored > 0.5 ? floored + 1 : floored;
+}
+
 Value float_math(Runtime& rt, Op op, double a, double b, Origin origin) {
   switch (op) {
     case Op::kAdd:
@@ -159,11 +172,10 @@ Value float_math(Runtime& rt, Op op, double a, double b, Origin origin) {
       return Value::real(a / b, origin);
     case Op::kFloorDiv:
       if (b == 0) return rt.fail("float floor division by zero");
-      return Value::real(std::floor(a / b), origin);
+      return Value::real(float_floor(a, b), origin);
     case Op::kMod: {
       if (b == 0) return rt.fail("float modulo by zero");
-      const double m = std::fmod(a, b);
-      return Value::real(m != 0 && (m < 0) != (b < 0) ? m + b : m, origin);
+      return Value::real(float_mod(a, b), origin);
     }
     default: {
       if (a == 0 && b < 0) return rt.fail("0.0 cannot be raised to a negative power");
@@ -280,18 +292,30 @@ Value get_item(Runtime& rt, const Value& object, const Value& key) {
 Value get_slice(Runtime& rt, const Value& object, const Value& begin, const Value& end,
                 const Value& step) {
   if (object.is_undefined()) return rt.fail_undefined(object);
-  Range range;
+  Indices range;
   if (object.is_string()) {
     if (!rt.step(object.s.len / kBytesPerStep)) return {};
     const auto n = static_cast<int64_t>(count_chars(object.text()));
     return resolve(rt, begin, end, step, n, range) ? slice_text(rt, object, range, n) : Value{};
   }
   if (!object.is(Kind::kList) && !object.is(Kind::kTuple) && !object.is(Kind::kRange)) {
-    return rt.undefined_text(fmt::format("{} cannot be sliced", object_type(object)));
+    return rt.fail(fmt::format("'{}' object is not subscriptable by a slice", type_name(object)));
   }
   const std::vector<Value>& items = object.list->items;
   if (!resolve(rt, begin, end, step, static_cast<int64_t>(items.size()), range)) return {};
   List* list = rt.new_list();
+  if (object.is(Kind::kRange)) {
+    const Range& of = object.list->range;
+    const auto at = [&of](int64_t i) {
+      int64_t offset = 0;
+      return __builtin_mul_overflow(i, of.step, &offset) ||
+                     __builtin_add_overflow(of.start, offset, &offset)
+                 ? INT64_MAX
+                 : offset;
+    };
+    list->range = {at(range.begin), at(range.end), 1};
+    if (__builtin_mul_overflow(of.step, range.step, &list->range.step)) list->range.step = 1;
+  }
   for (int64_t i = range.begin; range.step > 0 ? i < range.end : i > range.end;) {
     if (!rt.step()) return {};
     rt.add(list, items[static_cast<size_t>(i)]);
@@ -300,8 +324,14 @@ Value get_slice(Runtime& rt, const Value& object, const Value& begin, const Valu
   return Value::of(object.kind, list);
 }
 
-Value follow_path(Runtime& rt, const Value& object, const Value& path) {
-  if (!path.is_string()) return path.is_none() ? object : get_item(rt, object, path);
+Value follow_path(Runtime& rt, const Value& object, const Value& path, const Value* fallback) {
+  const bool has_fallback =
+      fallback != nullptr && !fallback->is_undefined() && !fallback->is_none();
+  const auto step = [&](const Value& from, const Value& key) {
+    const Value found = get_item(rt, from, key);
+    return found.is_undefined() && has_fallback ? *fallback : found;
+  };
+  if (!path.is_string()) return path.is_none() ? object : step(object, path);
   Value value = object;
   for (size_t begin = 0; begin <= path.s.len && !rt.failed();) {
     const std::string_view text = path.text();
@@ -311,8 +341,7 @@ Value follow_path(Runtime& rt, const Value& object, const Value& path) {
     const auto [ptr, ec] = std::from_chars(part.data(), part.data() + part.size(), index);
     const bool is_index =
         !part.empty() && part[0] != '-' && ec == std::errc() && ptr == part.data() + part.size();
-    value =
-        get_item(rt, value,
+    value = step(value,
                  is_index ? Value::integer(index) : Value::string(path.s.sub(begin, end - begin)));
     begin = end + 1;
   }

@@ -16,7 +16,9 @@ Value get_item(Runtime& rt, const Value& object, const Value& key);
 Value get_slice(Runtime& rt, const Value& object, const Value& begin, const Value& end,
                 const Value& step);
 // Follows "a.b.0" or a number, as filters with an `attribute` argument do.
-Value follow_path(Runtime& rt, const Value& object, const Value& path);
+// Where a part is missing and `fallback` is neither null nor undefined, it stands in.
+Value follow_path(Runtime& rt, const Value& object, const Value& path,
+                  const Value* fallback = nullptr);
 
 Value math(Runtime& rt, Op op, const Value& a, const Value& b);
 Value negate(Runtime& rt, const Value& a);

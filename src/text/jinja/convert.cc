@@ -106,6 +106,11 @@ std::string_view view_name(ViewKind kind) {
   return kind == ViewKind::kValues ? "dict_values" : "dict_items";
 }
 
+std::string range_repr(const Range& r) {
+  if (r.step == 1) return fmt::format("range({}, {})", r.start, r.stop);
+  return fmt::format("range({}, {}, {})", r.start, r.stop, r.step);
+}
+
 bool items_equal(Runtime& rt, const std::vector<Value>& a, const std::vector<Value>& b,
                  size_t depth) {
   if (a.size() != b.size()) return false;
@@ -301,10 +306,7 @@ void append_repr(Runtime& rt, StrBuilder& out, const Value& v, size_t depth) {
       return append_items_repr(rt, out, v.list->items, "(", v.list->items.size() == 1 ? ",)" : ")",
                                depth);
     case Kind::kRange:
-      return out.append(
-          fmt::format("range({}, {})", v.list->items.empty() ? 0 : v.list->items.front().i,
-                      v.list->items.empty() ? 0 : v.list->items.back().i + 1),
-          Origin::kData);
+      return out.append(range_repr(v.list->range), Origin::kData);
     case Kind::kView:
       out.append(view_name(v.list->view_kind), Origin::kData);
       return append_items_repr(rt, out, v.list->items, "([", "])", depth);
@@ -327,10 +329,7 @@ Str repr(Runtime& rt, const Value& v) {
 
 void append_str(Runtime& rt, StrBuilder& out, const Value& v) {
   if (v.is_string()) return out.append(v.s);
-  if (!v.is_undefined()) return append_repr(rt, out, v);
-  if (v.undefined != nullptr && v.undefined->why == UndefinedInfo::Why::kUnsafe) {
-    rt.fail_undefined(v);
-  }
+  if (!v.is_undefined()) append_repr(rt, out, v);
 }
 
 Str to_str(Runtime& rt, const Value& v) {
@@ -371,12 +370,7 @@ bool is_iterable(const Value& v) {
 
 bool iterate(Runtime& rt, const Value& v, std::vector<Value>& items) {
   items.clear();
-  if (v.kind == Kind::kUndefined) {
-    if (v.undefined != nullptr && v.undefined->why == UndefinedInfo::Why::kUnsafe) {
-      rt.fail_undefined(v);
-    }
-    return !rt.failed();
-  }
+  if (v.is_undefined()) return !rt.failed();
   if (v.is_string()) {
     const std::string_view text = v.text();
     if (!rt.charge_memory(text.size() * sizeof(Value))) return false;

@@ -59,6 +59,7 @@ Value Evaluator::eval_inner(const Expr& expr, Scope& scope) {
       return negate(rt_, eval(*expr.items[0], scope));
     case ExprKind::kPlus: {
       const Value value = eval(*expr.items[0], scope);
+      if (value.is(Kind::kBool)) return Value::integer(value.as_int(), value.origin);
       if (value.is_number() || rt_.failed()) return value;
       return rt_.fail(fmt::format("bad operand type for unary +: '{}'", type_name(value)));
     }

@@ -105,8 +105,7 @@ std::vector<Value> keys_by(Runtime& rt, const std::vector<Value>& items, const V
   keys.reserve(items.size());
   for (const Value& item : items) {
     if (!rt.step()) break;
-    Value key = attribute.is_undefined() ? item : follow_path(rt, item, attribute);
-    if (key.is_undefined() && fallback != nullptr && !fallback->is_undefined()) key = *fallback;
+    const Value key = attribute.is_undefined() ? item : follow_path(rt, item, attribute, fallback);
     keys.push_back(folded(rt, key, case_sensitive));
   }
   keys.resize(items.size());
@@ -119,7 +118,7 @@ Value sort(Runtime& rt, const Value& v, Args& args) {
   std::vector<Value> items;
   if (!iterate(rt, v, items)) return {};
   const Value& attribute = slots[2];
-  if (!attribute.is_string() || attribute.text().find(',') == std::string_view::npos) {
+  if (!attribute.is_string()) {
     return rt.list(Kind::kList, sorted(rt, items, keys_by(rt, items, attribute, truthy(slots[1])),
                                        truthy(slots[0])));
   }
@@ -267,8 +266,7 @@ Value map(Runtime& rt, const Value& v, Args& args) {
     if (attribute.is_undefined()) return rt.fail("map requires a filter argument");
     for (Value& item : items) {
       if (!rt.step()) return {};
-      item = follow_path(rt, item, attribute);
-      if (item.is_undefined() && !fallback.is_undefined() && !fallback.is_none()) item = fallback;
+      item = follow_path(rt, item, attribute, &fallback);
     }
     return generator(rt, std::move(items));
   }

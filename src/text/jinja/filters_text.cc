@@ -83,12 +83,12 @@ Value indent(Runtime& rt, const Value& v, Args& args) {
 Value truncate(Runtime& rt, const Value& v, Args& args) {
   Value slots[4];
   if (!bind(rt, "truncate", args, {"length", "killwords", "end", "leeway"}, 0, slots)) return {};
-  if (!v.is_string()) return rt.fail(fmt::format("object of type '{}' has no len()", type_name(v)));
   const int64_t limit = int_or(slots[0], 255);
   const Value end = slots[2].is_string() ? slots[2] : rt.text("...", Origin::kLiteral);
   const int64_t keep = limit - length(rt, end);
   if (keep < 0) return rt.fail("truncate: the length is below that of the end");
-  if (length(rt, v) <= limit + int_or(slots[3], 5)) return v;
+  if (length(rt, v) <= limit + int_or(slots[3], 5) || rt.failed()) return v;
+  if (!v.is_string()) return rt.fail(fmt::format("truncate needs a string, not {}", type_name(v)));
   Str cut = v.s.sub(0, char_offset(v.text(), static_cast<size_t>(keep)));
   const size_t space = cut.view().rfind(' ');
   if (!truthy(slots[1]) && space != std::string_view::npos) cut = cut.sub(0, space);
@@ -116,9 +116,13 @@ bool parse_float(std::string_view text, double& value) {
   text.remove_prefix(leading_space(text));
   text.remove_suffix(trailing_space(text));
   if (text.starts_with("+")) text.remove_prefix(1);
-  if (text.empty() || text.size() > 400) return false;
-  const auto [ptr, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return ec != std::errc::invalid_argument && ptr == text.data() + text.size();
+  if (text.empty() || text.size() > 400 || text[0] == '_' || text.back() == '_') return false;
+  std::string digits;
+  for (const char c : text) {
+    if (c != '_') digits += c;
+  }
+  const auto [ptr, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return ec != std::errc::invalid_argument && ptr == digits.data() + digits.size();
 }
 
 bool to_int(double f, int64_t& value) {
@@ -262,15 +266,24 @@ Value urlencode(Runtime& rt, const Value& v, Args&) {
     }
   };
   StrBuilder out(rt);
-  if (!v.is_dict()) {
+  if (!v.is_dict() && !v.has_items()) {
     quote(out, v, true);
     return out.finish_value();
   }
-  for (const auto& [key, value] : v.dict->items) {
+  std::vector<Value> pairs;
+  if (v.is_dict()) {
+    for (const auto& [key, value] : v.dict->items) pairs.push_back(rt.pair(key, value));
+  } else if (!iterate(rt, v, pairs)) {
+    return {};
+  }
+  for (const Value& pair : pairs) {
+    std::vector<Value> parts;
+    if (!iterate(rt, pair, parts)) return {};
+    if (parts.size() != 2) return rt.fail("urlencode needs pairs");
     if (out.size() > 0) out.append("&", Origin::kData);
-    quote(out, key, false);
+    quote(out, parts[0], false);
     out.append("=", Origin::kData);
-    quote(out, value, false);
+    quote(out, parts[1], false);
   }
   return out.finish_value();
 }
@@ -278,7 +291,10 @@ Value urlencode(Runtime& rt, const Value& v, Args&) {
 Value filesize(Runtime& rt, const Value& v, Args& args) {
   Value binary;
   if (!bind(rt, "filesizeformat", args, {"binary"}, 0, &binary)) return {};
-  const double bytes = to_float(rt, v, args).as_float();
+  double bytes = v.is_number() ? v.as_float() : 0;
+  if (!v.is_number() && !(v.is_string() && parse_float(v.text(), bytes))) {
+    return rt.fail(fmt::format("filesizeformat needs a number, not {}", type_name(v)));
+  }
   const double base = truthy(binary) ? 1024 : 1000;
   if (bytes == 1) return rt.text("1 Byte", Origin::kData);
   if (bytes < base) return rt.text(fmt::format("{:.0f} Bytes", std::trunc(bytes)), Origin::kData);

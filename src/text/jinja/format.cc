@@ -200,7 +200,8 @@ class PercentFormatter {
     }
     const bool is_tuple = args_.is(Kind::kTuple);
     const size_t n_args = is_tuple ? args_.list->items.size() : 1;
-    if (!rt_.failed() && next_ < n_args && !args_.is_dict() && !args_.is(Kind::kList)) {
+    if (!rt_.failed() && next_ < n_args &&
+        (is_tuple || args_.is_string() || args_.is_number() || args_.is_none())) {
       return rt_.fail("not all arguments converted during string formatting");
     }
     return out_.finish_value();
@@ -307,6 +308,10 @@ class PercentFormatter {
         break;
       case 'c':
         if (value.is_string()) {
+          if (count_chars(value.text()) != 1) {
+            rt_.fail("%c requires int or char");
+            return false;
+          }
           append_text(rt_, out_, value.s, spec, '>');
           break;
         }
@@ -331,6 +336,10 @@ class PercentFormatter {
         }
         const bool integral = std::string_view("diuxXo").find(spec.type) != std::string_view::npos;
         if (integral && value.is(Kind::kFloat)) {
+          if (spec.type == 'x' || spec.type == 'X' || spec.type == 'o') {
+            rt_.fail(fmt::format("%{} format: an integer is required, not float", spec.type));
+            return false;
+          }
           if (!(std::fabs(value.f) < 9.2e18)) {
             rt_.fail("cannot convert float to an integer of 64 bits");
             return false;
@@ -493,14 +502,14 @@ Str format_value(Runtime& rt, const Value& value, std::string_view text) {
   StrBuilder out(rt);
   Spec spec;
   if (!parse_spec(rt, text, spec)) return out.finish();
-  if (value.is_number() && !(value.is(Kind::kBool) && spec.type == 0)) {
+  if (value.is_number()) {
     if (value.is(Kind::kFloat) && spec.type != 0 &&
         std::string_view("dxXobc").find(spec.type) != std::string_view::npos) {
       rt.fail(fmt::format("Unknown format code '{}' for object of type 'float'", spec.type));
       return out.finish();
     }
     append_number(rt, out, value, spec);
-  } else if (value.is_string() || value.is(Kind::kBool)) {
+  } else if (value.is_string()) {
     if (spec.type != 0 && spec.type != 's') {
       rt.fail(fmt::format("Unknown format code '{}' for object of type 'str'", spec.type));
       return out.finish();

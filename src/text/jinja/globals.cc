@@ -28,6 +28,7 @@ Value make_range(Runtime& rt, const Value&, Args& args) {
   const int64_t step = args.positional.size() > 2 ? slots[2].as_int() : 1;
   if (step == 0) return rt.fail("range() arg 3 must not be zero");
   List* list = rt.new_list();
+  list->range = {begin, end, step};
   for (int64_t i = begin; step > 0 ? i < end : i > end;) {
     if (list->items.size() >= kRangeMax) {
       return rt.exhausted(fmt::format("a range has more than {} items", kRangeMax));

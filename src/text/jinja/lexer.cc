@@ -350,6 +350,25 @@ class Lexer {
 
 }  // namespace
 
+std::string_view describe(const Token& token) {
+  switch (token.kind) {
+    case TokenKind::kText:
+      return "template data / text";
+    case TokenKind::kVariableBegin:
+      return "begin of print statement";
+    case TokenKind::kVariableEnd:
+      return "end of print statement";
+    case TokenKind::kBlockBegin:
+      return "begin of statement block";
+    case TokenKind::kBlockEnd:
+      return "end of statement block";
+    case TokenKind::kEnd:
+      return "end of template";
+    default:
+      return token.text;
+  }
+}
+
 Error syntax_error(Pos pos, std::string_view message) {
   return Error::invalid(
       fmt::format("chat template, line {}, column {}: {}", pos.line, pos.column, message));

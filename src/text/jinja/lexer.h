@@ -40,6 +40,9 @@ struct Token {
   bool is_name(std::string_view name) const { return kind == TokenKind::kName && text == name; }
 };
 
+// How a message names a token: what was written, or what it stands for.
+std::string_view describe(const Token& token);
+
 // "chat template, line 3, column 7: message"
 Error syntax_error(Pos pos, std::string_view message);
 

@@ -58,9 +58,11 @@ Value split_method(Runtime& rt, const Value& self, Args& args, bool from_right) 
   size_t begin = 0;
   size_t end = text.size();
   if (by_space) {
-    begin = leading_space(text);
-    end -= std::min(trailing_space(text), end - begin);
+    // The side that the search starts from loses its white space at once, the other one only when
+    // the search gets there.
     if (from_right && left == INT64_MAX) from_right = false;
+    if (!from_right) begin = leading_space(text);
+    if (from_right || left == INT64_MAX) end -= std::min(trailing_space(text), end - begin);
   }
   while (left > 0 && begin < end && !rt.failed()) {
     const std::string_view rest = text.substr(begin, end - begin);
@@ -92,6 +94,13 @@ Value split_method(Runtime& rt, const Value& self, Args& args, bool from_right) 
       begin += at + sep.size();
     }
     --left;
+  }
+  if (by_space && left > 0) {
+    // Nothing but one word is left, with white space on the far side.
+    const std::string_view rest = text.substr(begin, end - begin);
+    const size_t front = leading_space(rest);
+    end -= front < rest.size() ? trailing_space(rest) : 0;
+    begin += front;
   }
   if (!by_space || begin < end) part(begin, end);
   if (from_right) std::reverse(parts.begin(), parts.end());
@@ -299,7 +308,7 @@ constexpr Method kMethods[] = {
 #undef CASE
 
 void append_cased(StrBuilder& out, char32_t c, bool upper, Origin origin) {
-  if (upper && c == 0xDF) return out.append("SS", origin);
+  if (upper && c == 0xDF) return out.append("SS", origin);  // the one in common use
   const auto code = static_cast<utf8proc_int32_t>(c);
   out.append_char(static_cast<char32_t>(upper ? utf8proc_toupper(code) : utf8proc_tolower(code)),
                   origin);

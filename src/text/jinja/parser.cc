@@ -28,13 +28,13 @@ bool Parser::skip_name(std::string_view name) {
 
 bool Parser::expect_op(std::string_view op) {
   if (skip_op(op)) return true;
-  fail(now().pos, fmt::format("expected token '{}', got '{}'", op, now().text));
+  fail(now().pos, fmt::format("expected token '{}', got '{}'", op, describe(now())));
   return false;
 }
 
 bool Parser::expect_name(std::string_view name) {
   if (skip_name(name)) return true;
-  fail(now().pos, fmt::format("expected token '{}', got '{}'", name, now().text));
+  fail(now().pos, fmt::format("expected token '{}', got '{}'", name, describe(now())));
   return false;
 }
 
@@ -45,13 +45,13 @@ bool Parser::expect(TokenKind kind) {
   }
   const std::string_view wanted =
       kind == TokenKind::kVariableEnd ? "end of print statement" : "end of statement block";
-  fail(now().pos, fmt::format("expected token '{}', got '{}'", wanted, now().text));
+  fail(now().pos, fmt::format("expected token '{}', got '{}'", wanted, describe(now())));
   return false;
 }
 
 std::string Parser::expect_any_name() {
   if (now().is(TokenKind::kName)) return take().text;
-  fail(now().pos, fmt::format("expected token 'name', got '{}'", now().text));
+  fail(now().pos, fmt::format("expected token 'name', got '{}'", describe(now())));
   return {};
 }
 

@@ -51,7 +51,7 @@ ExprPtr Parser::parse_tuple(const TupleOptions& options) {
   if (failed()) return tuple;
   if (!is_tuple && !tuple->items.empty()) return std::move(tuple->items.front());
   if (!is_tuple && !options.parentheses) {
-    fail(now().pos, fmt::format("Expected an expression, got '{}'", now().text));
+    fail(now().pos, fmt::format("Expected an expression, got '{}'", describe(now())));
   }
   return tuple;
 }
@@ -260,7 +260,7 @@ ExprPtr Parser::parse_primary(bool is_target) {
       if (now().is_op("[")) return parse_list();
       if (now().is_op("{")) return parse_dict();
       fail(pos, now().is(TokenKind::kEnd) ? std::string("unexpected end of template")
-                                          : fmt::format("unexpected '{}'", now().text));
+                                          : fmt::format("unexpected '{}'", describe(now())));
       return constant;
     }
   }

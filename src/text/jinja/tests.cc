@@ -1,11 +1,9 @@
 #include "text/jinja/tests.h"
 
-#include <fmt/format.h>
 #include <utf8proc.h>
 
-#include <array>
-
 #include "base/utf8.h"
+#include "text/jinja/access.h"
 #include "text/jinja/convert.h"
 #include "text/jinja/filters.h"
 
@@ -18,17 +16,10 @@ Value argument(Runtime& rt, Args& args) {
   return other;
 }
 
-int64_t integer(Runtime& rt, const Value& v) {
-  if (v.is_integral()) return v.as_int();
-  if (v.is(Kind::kFloat) && v.f == static_cast<double>(static_cast<int32_t>(v.f))) {
-    return static_cast<int64_t>(v.f);
-  }
-  if (v.is_undefined()) {
-    rt.fail_undefined(v);
-  } else {
-    rt.fail(fmt::format("not an integer: '{}'", type_name(v)));
-  }
-  return 0;
+// v % divisor == remainder, as Python's numbers do it.
+bool leaves(Runtime& rt, const Value& v, const Value& divisor, int64_t remainder) {
+  const Value left = math(rt, Op::kMod, v, divisor);
+  return !rt.failed() && equals(rt, left, Value::integer(remainder));
 }
 
 // str.islower() and str.isupper(): at least one cased character and none of the other case.
@@ -70,9 +61,7 @@ bool is_same(Runtime& rt, const Value& v, Args& args) {
 }
 
 bool is_divisible(Runtime& rt, const Value& v, Args& args) {
-  const int64_t divisor = integer(rt, argument(rt, args));
-  if (divisor == 0) rt.fail("integer division or modulo by zero");
-  return divisor == -1 || (divisor != 0 && integer(rt, v) % divisor == 0);
+  return leaves(rt, v, argument(rt, args), 0);
 }
 
 bool is_sequence(Runtime&, const Value& v, Args&) {
@@ -104,8 +93,9 @@ constexpr TestDef kTests[] = {
      [](Runtime& rt, const Value& v, Args&) { return has_only_case(rt, v, UTF8PROC_CATEGORY_LL); }},
     {"upper",
      [](Runtime& rt, const Value& v, Args&) { return has_only_case(rt, v, UTF8PROC_CATEGORY_LU); }},
-    {"odd", [](Runtime& rt, const Value& v, Args&) { return integer(rt, v) % 2 != 0; }},
-    {"even", [](Runtime& rt, const Value& v, Args&) { return integer(rt, v) % 2 == 0; }},
+    {"odd", [](Runtime& rt, const Value& v, Args&) { return leaves(rt, v, Value::integer(2), 1); }},
+    {"even",
+     [](Runtime& rt, const Value& v, Args&) { return leaves(rt, v, Value::integer(2), 0); }},
     {"divisibleby", is_divisible},
     {"sameas", is_same},
     {"in",

@@ -165,7 +165,7 @@ class JsonWriter {
         }
         const Utf8Char c = decode_utf8(run.substr(i));
         out_.append(run.substr(plain, i - plain), origin);
-        out_.append(byte == 0x7F ? std::string("\x7f") : escaped(c.code), origin);
+        out_.append(escaped(c.code), origin);
         i += c.n_bytes;
         plain = i;
       }

@@ -143,8 +143,13 @@ inline Origin both(const Value& a, const Value& b) {
 
 enum class ViewKind : uint8_t { kKeys, kValues, kItems };
 
+struct Range {
+  int64_t start, stop, step;
+};
+
 struct List {
   std::vector<Value> items;
+  Range range{0, 0, 1};                  // kRange: what it was made from
   size_t next = 0;                       // kGenerator: the first item that was not taken yet
   ViewKind view_kind = ViewKind::kKeys;  // kView
 };
