@@ -157,7 +157,7 @@ void add_bench(Session& session) {
       ->check(CLI::Range(1, 99));
   command->add_flag("--json", flags->json, "print a JSON object");
   session.add_setting(command, "threads", "threads of the engine");
-  session.add_setting(command, "isa", "scalar, avx2 or avx512");
+  session.add_setting(command, "isa", "scalar, avx2, avx512 or amx");
   session.add_engine_script(command);
   command->callback([&session, flags] {
     session.command = [&session, flags] { return run_bench(session, *flags); };

@@ -24,7 +24,7 @@ void add_common_flags(Session& session, CLI::App* command, Flags* flags) {
   add_answer_flags(command, &flags->chat.settings);
   session.add_setting(command, "threads", "threads of the engine");
   session.add_setting(command, "context", "longest sequence in tokens");
-  session.add_setting(command, "isa", "scalar, avx2 or avx512");
+  session.add_setting(command, "isa", "scalar, avx2, avx512 or amx");
   session.add_engine_script(command);
 }
 

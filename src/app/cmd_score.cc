@@ -76,7 +76,7 @@ void add_score(Session& session) {
                     "for each line {\"ids\", \"last\", \"top\"} of standard input print "
                     "{\"nll\", \"nlls\", \"top\"}");
   session.add_setting(command, "threads", "threads of the engine");
-  session.add_setting(command, "isa", "scalar, avx2 or avx512");
+  session.add_setting(command, "isa", "scalar, avx2, avx512 or amx");
   command->callback([&session, flags, text] {
     flags->text_given = text->count() > 0;
     session.command = [&session, flags] { return run_score(session, *flags); };

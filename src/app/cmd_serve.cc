@@ -66,6 +66,9 @@ class Models {
       log_warning("{}", models.error().message);
       return {};
     }
+    if (models->empty() && !session_.engine_script.empty()) {
+      models->push_back({.name = session_.config.model, .path = session_.engine_script});
+    }
     const auto preferred =
         std::ranges::find(*models, session_.config.model, &hub::StoredModel::name);
     if (preferred != models->end()) {
@@ -193,7 +196,7 @@ void add_serve(Session& session) {
   session.add_setting(command, "model", "model to offer first");
   session.add_setting(command, "threads", "threads of an engine");
   session.add_setting(command, "context", "longest sequence in tokens");
-  session.add_setting(command, "isa", "scalar, avx2 or avx512");
+  session.add_setting(command, "isa", "scalar, avx2, avx512 or amx");
   session.add_engine_script(command);
   command->callback([&session] { session.command = [&session] { return run_serve(session); }; });
 }

@@ -75,11 +75,11 @@ const std::array<Setting, 8> kSettings = {{
        return set_number(text, kContextMax, c.context) ? nullptr : "0 to 16777216";
      },
      [](const Config& c) { return Json(c.context); }},
-    {"isa", "MARU_ISA", "arithmetic: scalar, avx2 or avx512 (default: the best here)",
+    {"isa", "MARU_ISA", "arithmetic: scalar, avx2, avx512 or amx (default: the best here)",
      [](Config& c, const std::string& text) -> const char* {
-       if (!text.empty() && text != "scalar" && text != "avx2" && text != "avx512") {
-         return "scalar, avx2 or avx512";
-       }
+       const bool known =
+           text.empty() || text == "scalar" || text == "avx2" || text == "avx512" || text == "amx";
+       if (!known) return "scalar, avx2, avx512 or amx";
        c.isa = text;
        return nullptr;
      },

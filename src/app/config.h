@@ -25,7 +25,7 @@ struct Config {
   uint16_t port = 6278;  // 0 = any free one
   size_t threads = 0;    // of an engine; 0 = one per core
   size_t context = 0;    // longest sequence; 0 = the model's own, bounded by memory
-  std::string isa;       // "scalar", "avx2", "avx512"; empty = the best of this machine
+  std::string isa;       // "scalar", "avx2", "avx512", "amx"; empty = the best of this machine
   LogLevel log_level = LogLevel::kInfo;
 };
 
