@@ -67,7 +67,10 @@ class Models {
       return {};
     }
     if (models->empty() && !session_.engine_script.empty()) {
-      models->push_back({.name = session_.config.model, .path = session_.engine_script});
+      hub::StoredModel scripted;
+      scripted.name = session_.config.model;
+      scripted.path = session_.engine_script;
+      models->push_back(std::move(scripted));
     }
     const auto preferred =
         std::ranges::find(*models, session_.config.model, &hub::StoredModel::name);
