@@ -138,20 +138,22 @@ Error explain_start(const Error& error, const Config& config) {
                                         error.message, owner ? " by " + *owner : ""));
 }
 
-// Returns at the first SIGINT or SIGTERM; a second one, while what runs is being finished, ends the
-// program at once.
-void wait_and_stop(serve::Server& server, Models& models) {
-  std::binary_semaphore asked{0};
-  std::atomic<int> n_signals{0};
-  const Interrupts interrupts([&](int) {
-    if (++n_signals > 1) std::_Exit(kExitFailed);
-    asked.release();
-  });
-  asked.acquire();
-  log_info("stopping; running answers have a few seconds to finish");
-  server.stop();
-  models.shutdown();
-}
+// The first SIGINT or SIGTERM ends wait(); a second one, while what runs is being finished, ends
+// the program at once.
+class StopSignal {
+ public:
+  StopSignal()
+      : interrupts_([this](int) {
+          if (++n_signals_ > 1) std::_Exit(kExitFailed);
+          asked_.release();
+        }) {}
+  void wait() { asked_.acquire(); }
+
+ private:
+  std::binary_semaphore asked_{0};
+  std::atomic<int> n_signals_{0};
+  const Interrupts interrupts_;  // last: it calls with the others in place
+};
 
 int run_serve(const Session& session) {
   Config config = session.config;
@@ -166,6 +168,7 @@ int run_serve(const Session& session) {
   if (!store.ok()) return fail(store.error());
   log_info("maru {} with {}", MARU_VERSION, dump_json(config_json(config)));
 
+  StopSignal stop;  // before the address is said: who reads it may end us at once
   Models models(session, std::move(store).value());
   serve::Router router;
   serve::openai::add_routes(router, make_services(models));
@@ -185,7 +188,10 @@ int run_serve(const Session& session) {
     write_err(fmt::format("maru: there is no model yet; `maru pull {}` fetches one\n",
                           hub::default_model().name));
   }
-  wait_and_stop(**server, models);
+  stop.wait();
+  log_info("stopping; running answers have a few seconds to finish");
+  (*server)->stop();
+  models.shutdown();
   return kExitOk;
 }
 

@@ -79,7 +79,10 @@ std::vector<std::string> nearest_names(std::string_view wanted,
   std::vector<std::pair<size_t, std::string>> scored;
   for (const std::string& candidate : candidates) {
     const std::string_view shown = std::string_view(candidate).substr(0, kNameBytesMax);
-    size_t distance = edit_distance(wanted, shown);
+    // People leave out the size: "smolm2" is as near to "smollm2:135m" as to "smollm2", less one.
+    const size_t distance_without_size =
+        edit_distance(wanted, shown.substr(0, shown.find(':'))) + 1;
+    size_t distance = std::min(edit_distance(wanted, shown), distance_without_size);
     const bool contained = !wanted.empty() && shown.find(wanted) != std::string_view::npos;
     if (contained) distance = std::min<size_t>(distance, 1);
     if (distance <= std::max<size_t>(2, wanted.size() / 2))

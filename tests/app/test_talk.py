@@ -1,0 +1,210 @@
+"""chat and run: in pipes, on a terminal (a pty), stopped, and on real models."""
+import json
+import os
+import pty
+import signal
+import subprocess
+
+import pytest
+
+from conftest import BINARY, answers, maru, needs
+
+
+def test_run_prints_the_answer_and_nothing_else(script, tmp_path):
+    flags = script(replies=[{"match": "hello", "text": "Hi there."}])
+    result = maru("run", "any", "hello", *flags, home=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "Hi there.\n", "")
+
+
+def test_run_appends_what_a_pipe_brings(script, tmp_path):
+    result = maru("run", "any", "Sum", "up:", *script(echo=True), stdin="a\nb\n", home=tmp_path)
+    assert result.stdout == "Sum up:\n\na\nb\n"
+    result = maru("run", "any", *script(echo=True), stdin="only this", home=tmp_path)
+    assert result.stdout == "only this\n"
+
+
+def test_a_prompt_may_be_the_name_of_a_command(script, tmp_path):
+    assert maru("run", "any", "list", *script(echo=True), home=tmp_path).stdout == "list\n"
+
+
+def test_run_without_a_prompt_is_wrong_usage(script, tmp_path):
+    assert maru("run", "any", *script(echo=True), home=tmp_path).returncode == 2
+
+
+def test_run_as_json(script, tmp_path):
+    flags = script(replies=[{"text": "a b c", "finish": "length"}])
+    [answer] = answers(maru("run", "any", "x", "--json", *flags, home=tmp_path))
+    assert answer["text"] == "a b c"
+    assert answer["finish_reason"] == "length"
+    assert answer["usage"]["completion_tokens"] == 3
+
+
+def test_run_fails_when_its_engine_dies(script, tmp_path):
+    flags = script(replies=[{"text": "a b c", "fault": "die", "fault_after": 2}])
+    result = maru("run", "any", "x", *flags, home=tmp_path)
+    assert result.returncode == 1
+    assert result.stdout == "a b \n"
+    assert "killed" in result.stderr
+
+
+def test_run_refuses_text_that_is_no_utf8(script, tmp_path):
+    result = maru("run", "any", *script(echo=True), stdin=b"\xff\xfe", home=tmp_path)
+    assert result.returncode == 1
+    assert b"UTF-8" in result.stderr
+
+
+def test_chat_in_a_pipe_answers_each_line(script, tmp_path):
+    flags = script(echo=True)
+    result = maru("chat", "any", *flags, stdin="one\ntwo\n/regenerate\n/bye\nnever\n", home=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "one\ntwo\ntwo\n")
+
+
+def test_chat_commands(script, tmp_path):
+    saved = tmp_path / "saved.json"
+    lines = ["/help", "/set temperature 9", "/set temperature 0.5", "/set", "/system Be brief.",
+             "/system", "/nothing", "one", f"/save {saved}", "/clear", f"/load {saved}",
+             "/load /nonexistent", '"""first', 'second"""']
+    result = maru("chat", "any", *script(echo=True), stdin="\n".join(lines) + "\n", home=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout == "one\nfirst\nsecond\n"
+    for words in ("/regenerate", "temperature", "0.5", "Be brief.", "no command /nothing",
+                  "2 messages", "/nonexistent"):
+        assert words in result.stderr
+    conversation = json.loads(saved.read_text(encoding="utf-8"))
+    assert conversation["system"] == "Be brief."
+    assert [m["role"] for m in conversation["messages"]] == ["user", "assistant"]
+
+
+def test_chat_goes_on_after_its_engine_died(script, tmp_path):
+    flags = script(echo=True, replies=[{"match": "bad", "fault": "die"}])
+    result = maru("chat", "any", *flags, stdin="bad\ngood\n", home=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1] == "good"
+    assert "killed" in result.stderr
+
+
+def test_a_base_model_cannot_chat(script, tmp_path):
+    flags = script(card={"has_chat_template": False}, echo=True)
+    result = maru("chat", "any", *flags, home=tmp_path)
+    assert result.returncode == 1
+    assert "base model" in result.stderr
+    assert maru("run", "any", "Once", *flags, home=tmp_path).stdout == "Once\n"
+
+
+class Terminal:
+    """maru chat on a pty, as a person would use it."""
+
+    def __init__(self, home, *arguments):
+        child, self.fd = pty.fork()
+        if child == 0:
+            os.environ.update(MARU_HOME=str(home), TERM="xterm", LC_ALL="C.UTF-8")
+            os.execv(BINARY, [BINARY, "chat", *arguments])
+        self.child = child
+        self.seen = ""
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def wait_for(self, text):
+        """Reads until the text is there; pytest's own time limit ends a wait in vain."""
+        while text not in self.seen:
+            try:
+                piece = os.read(self.fd, 4096)
+            except OSError:
+                piece = b""
+            assert piece, f"ended before {text!r}: {self.seen!r}"
+            self.seen += piece.decode(errors="replace")
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    def end(self):
+        _, status = os.waitpid(self.child, 0)
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(status)
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program(script, tmp_path):
+    flags = script(echo=True, replies=[
+        {"match": "long", "pieces": ["begun ", "never"], "fault": "stall", "fault_after": 1,
+         "times": 1}])
+    terminal = Terminal(tmp_path, "any", *flags)
+    terminal.wait_for(">>> ")
+    terminal.type("long\n")
+    terminal.wait_for("begun ")
+    terminal.type("\x03")
+    terminal.wait_for(">>> ")
+    terminal.type("next\n")
+    terminal.wait_for("next\r\n")  # what was typed
+    terminal.wait_for("next\r\n")  # the answer
+    terminal.wait_for(">>> ")
+    terminal.type("\x04")
+    assert terminal.end() == 0
+
+
+def test_ctrl_c_at_the_prompt_drops_the_line(script, tmp_path):
+    terminal = Terminal(tmp_path, "any", *script(echo=True))
+    terminal.wait_for(">>> ")
+    terminal.type("half a line\x03")
+    terminal.wait_for("/bye or Ctrl-D ends.")
+    terminal.wait_for(">>> ")
+    terminal.type("안녕\n")
+    terminal.wait_for("안녕\r\n")
+    terminal.wait_for("안녕\r\n")
+    terminal.wait_for(">>> ")
+    terminal.type("/bye\n")
+    assert terminal.end() == 0
+
+
+def test_history_is_kept_between_two_chats(script, tmp_path):
+    flags = script(echo=True)
+    for keys in ("remember me\n", "\x1b[A\n"):
+        terminal = Terminal(tmp_path, "any", *flags)
+        terminal.wait_for(">>> ")
+        terminal.type(keys)
+        terminal.wait_for("remember me\r\n")
+        terminal.wait_for("remember me\r\n")
+        terminal.wait_for(">>> ")
+        terminal.type("\x04")
+        assert terminal.end() == 0
+
+
+def test_a_missing_model_is_offered_on_a_terminal(tmp_path):
+    terminal = Terminal(tmp_path, "smollm2:135m")
+    terminal.wait_for("Fetch it (98 MB, Apache-2.0)? [Y/n]")
+    terminal.type("n\n")
+    terminal.wait_for("maru pull smollm2:135m")
+    assert terminal.end() == 1
+
+
+def test_sigterm_ends_a_chat_in_mid_answer(script, tmp_path):
+    flags = script(replies=[{"text": "begun never", "fault": "stall", "fault_after": 1}])
+    process = subprocess.Popen([BINARY, "--home", str(tmp_path), "chat", "any", *flags], text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert process.stdout.read(6) == "begun "
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+
+
+@needs("smollm2:135m")
+def test_a_real_model_answers_the_same_again():
+    flags = ["--temperature", "0", "-n", "12"]
+    first = maru("run", "smollm2:135m", "Say hello.", *flags)
+    assert first.returncode == 0 and first.stdout.strip()
+    assert maru("run", "smollm2:135m", "Say hello.", *flags, "--threads", "1").stdout == first.stdout
+
+
+@needs("qwen2.5-coder:0.5b")
+def test_a_real_model_knows_a_capital_in_korean():
+    result = maru("run", "qwen2.5-coder:0.5b", "대한민국의 수도는 어디인가요?", "--temperature", "0",
+                  "-n", "24")
+    assert "서울" in result.stdout
+
+
+@needs("smollm2:135m")
+def test_a_prompt_longer_than_the_context_is_refused_with_both_counts():
+    result = maru("run", "smollm2:135m", "word " * 600, "--context", "256")
+    assert result.returncode == 1
+    assert "256" in result.stderr
+    assert result.stdout == ""
