@@ -92,7 +92,8 @@ def test_logit_bias_bans_a_token(real):
 def test_a_base_model_completes_and_does_not_chat(real):
     reply = real.client.completions.create(model=BASE_MODEL, prompt="The capital of France is",
                                            temperature=0, max_tokens=8)
-    assert "Paris" in reply.choices[0].text
+    # What transformers continues with in float32, as recorded in tests/data/real_models.
+    assert reply.choices[0].text == " the capital of the country of France."
     with pytest.raises(openai.BadRequestError) as error:
         real.client.chat.completions.create(model=BASE_MODEL, messages=QUESTION)
     assert "/v1/completions" in error.value.message
