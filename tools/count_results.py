@@ -3,12 +3,13 @@
 
 Usage: count_results.py FILE...; a FILE is a JUnit XML (ctest, pytest) or a log whose last line of the
 form `N passed, N failed[, N skipped]` counts (the page's tests). A missing or unreadable file counts as
-one failure: a stage that died is not a stage that passed. Prints `PASSED FAILED SKIPPED`.
+one failure, and so does a JUnit file without a case: a stage that died or ran nothing did not pass. Prints `PASSED FAILED SKIPPED`.
 """
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # some tools colour what they print wherever CI is set
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.MULTILINE)
 
 
@@ -22,13 +23,15 @@ def count_junit(path):
             skipped += 1
         else:
             passed += 1
+    if passed + failed + skipped == 0:
+        return 0, 1, 0
     return passed, failed, skipped
 
 
 def count_log(path):
     """The last closing line of a log; a failure where there is none."""
     with open(path, encoding="utf-8", errors="replace") as log:
-        lines = CLOSING.findall(log.read())
+        lines = CLOSING.findall(COLOUR.sub("", log.read()))
     if not lines:
         return 0, 1, 0
     return tuple(int(n or 0) for n in lines[-1])

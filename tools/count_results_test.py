@@ -29,6 +29,12 @@ class CountResults(unittest.TestCase):
     def test_the_last_closing_line_of_a_log_counts(self):
         self.assertEqual(self.count("a.log", "9 passed, 9 failed\nx\n3 passed, 0 failed, 2 skipped\n"), (3, 0, 2))
 
+    def test_colours_do_not_hide_the_closing_line(self):
+        self.assertEqual(self.count("a.log", "\x1b[32mfine\n\x1b[39m1 passed, 0 failed\n"), (1, 0, 0))
+
+    def test_a_suite_without_a_case_is_a_failure(self):
+        self.assertEqual(self.count("r.xml", '<testsuite tests="0"></testsuite>'), (0, 1, 0))
+
     def test_a_log_without_closing_line_is_a_failure(self):
         self.assertEqual(self.count("a.log", "all is well\n"), (0, 1, 0))
 
