@@ -18,6 +18,7 @@
 #include "base/rng.h"
 #include "gguf/file.h"
 #include "gguf/writer.h"
+#include "source_dir.h"
 
 namespace {
 std::atomic<size_t> n_bytes_allocated = 0;

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "model_truth.h"
+#include "source_dir.h"
 
 namespace maru::model {
 namespace {

@@ -6,6 +6,7 @@
 
 #include "model/model.h"
 #include "model_truth.h"
+#include "source_dir.h"
 
 namespace maru::model {
 namespace {

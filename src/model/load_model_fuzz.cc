@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "gguf/file.h"
 #include "model/model.h"
+#include "source_dir.h"
 
 namespace maru::model {
 namespace {

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "gguf/file.h"
 #include "gguf/writer.h"
+#include "source_dir.h"
 #include "text/tokenizer.h"
 
 namespace maru::model {

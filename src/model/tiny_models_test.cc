@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "model/model.h"
 #include "model_truth.h"
+#include "source_dir.h"
 
 namespace maru::model {
 namespace {

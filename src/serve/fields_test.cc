@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "serve/errors.h"
+#include "source_dir.h"
 
 namespace maru::serve {
 namespace {

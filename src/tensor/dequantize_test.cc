@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "source_dir.h"
 #include "tensor/half.h"
 
 namespace maru::tensor {

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/rng.h"
+#include "source_dir.h"
 #include "text/chat_template.h"
 
 namespace maru::text {

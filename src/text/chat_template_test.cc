@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "base/utf8.h"
+#include "source_dir.h"
 
 namespace maru::text {
 namespace {
