@@ -74,6 +74,9 @@ class FakeModel final : public model::Model {
     }
     CHECK(logits.empty());
   }
+  void forward_hidden(std::span<const model::Slice>, model::KvStore&, std::span<float>) override {
+    CHECK(false);  // the engine never asks a language model for it
+  }
 
   bool broken = false;
 

@@ -88,6 +88,8 @@ struct OpsTable {
   // y = silu(gate) * up; gelu_mul: the tanh form. Shapes: all [n]; y may be gate or up.
   void (*silu_mul)(const float* gate, const float* up, float* y, size_t n);
   void (*gelu_mul)(const float* gate, const float* up, float* y, size_t n);
+  // y = gelu(x) by the error function. Shapes: x, y [n]; y may be x.
+  void (*gelu_erf)(const float* x, float* y, size_t n);
 
   // Rotates the first n_rot values of one head in place. interleaved: pairs (2i, 2i+1), else
   // (i, i + n_rot/2). Shapes: x [d_head]; cos_sin [n_rot]: n_rot/2 cosines, then n_rot/2 sines.

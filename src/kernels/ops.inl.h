@@ -128,6 +128,27 @@ void gelu_mul(const float* gate, const float* up, float* y, size_t n) {
   });
 }
 
+// gelu(x) = x/2 (1 + erf(x / sqrt(2))) = max(x, 0) - |x|/2 erfc(|x| / sqrt(2)); with z the
+// argument, erfc(z) = t (a1 + t (a2 + ...)) e^(-z^2), t = 1 / (1 + p z), to 1.5e-7. Source:
+// Abramowitz & Stegun 1964, 7.1.26.
+void gelu_erf(const float* x, float* y, size_t n) {
+  const F32x16 zero = F32x16::all(0.0f);
+  const F32x16 one = F32x16::all(1.0f);
+  for_vectors(n, [&](size_t i, size_t lanes) {
+    const F32x16 v = load_n(x + i, lanes);
+    const F32x16 size = max(v, zero - v);
+    const F32x16 z = size * F32x16::all(0.70710678f);
+    const F32x16 t = one / fma(F32x16::all(0.3275911f), z, one);
+    F32x16 p = F32x16::all(1.061405429f);
+    p = fma(p, t, F32x16::all(-1.453152027f));
+    p = fma(p, t, F32x16::all(1.421413741f));
+    p = fma(p, t, F32x16::all(-0.284496736f));
+    p = fma(p, t, F32x16::all(0.254829592f));
+    const F32x16 erfc = p * t * exp(zero - z * z);
+    store_n(max(v, zero) - size * F32x16::all(0.5f) * erfc, y + i, lanes);
+  });
+}
+
 void rope(float* x, size_t n_rot, const float* cos_sin, bool interleaved) {
   const size_t half = n_rot / 2;
   const float* cosine = cos_sin;
@@ -293,5 +314,5 @@ void attention_merge(const float* part_out, const float* part_max, const float* 
   }
 }
 
-constexpr OpsTable kTable = {rms_norm, layer_norm, add_scaled,      silu_mul,       gelu_mul,
-                             rope,     to_f16,     attention_block, attention_merge};
+constexpr OpsTable kTable = {rms_norm, layer_norm, add_scaled, silu_mul,        gelu_mul,
+                             gelu_erf, rope,       to_f16,     attention_block, attention_merge};

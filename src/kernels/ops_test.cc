@@ -89,9 +89,10 @@ TEST(Ops, ElementwiseMatchesDoubleArithmetic) {
   auto gate = values.many(4000, 12.0f);
   const auto up = values.many(4000, 2.0f);
   gate[0] = 0.0f, gate[1] = -100.0f, gate[2] = 100.0f, gate[3] = -87.5f;
-  std::vector<float> silu(4000), gelu(4000);
+  std::vector<float> silu(4000), gelu(4000), erf(4000);
   kOpsScalar.silu_mul(gate.data(), up.data(), silu.data(), 4000);
   kOpsScalar.gelu_mul(gate.data(), up.data(), gelu.data(), 4000);
+  kOpsScalar.gelu_erf(gate.data(), erf.data(), 4000);
   for (size_t i = 0; i < gate.size(); ++i) {
     const double g = gate[i];
     const double want_silu = g / (1.0 + std::exp(-g)) * up[i];
@@ -99,6 +100,7 @@ TEST(Ops, ElementwiseMatchesDoubleArithmetic) {
     const double u = std::sqrt(2.0 / M_PI) * (g + 0.044715 * g * g * g);
     const double want_gelu = 0.5 * g * (1.0 + std::tanh(u)) * up[i];
     EXPECT_NEAR(gelu[i], want_gelu, 4e-6 * std::abs(want_gelu) + 1e-9) << g;
+    EXPECT_NEAR(erf[i], 0.5 * g * std::erfc(-g / std::sqrt(2.0)), 2.5e-7 * std::abs(g)) << g;
   }
 }
 
@@ -158,6 +160,7 @@ TEST(Ops, AllTablesGiveTheSameBytes) {
       ops.add_scaled(x.data(), 0.22f, y.data(), n), keep();
       ops.silu_mul(x.data(), w.data(), y.data(), n), keep();
       ops.gelu_mul(x.data(), w.data(), y.data(), n), keep();
+      ops.gelu_erf(x.data(), y.data(), n), keep();
       ops.rope(y.data(), n / 2 * 2, w.data(), n % 2 == 0), keep();
       return out;
     });

@@ -99,12 +99,22 @@ Result<std::unique_ptr<KvStore>> Decoder::make_kv_store(size_t n_blocks) const {
 }
 
 void Decoder::forward(std::span<const Slice> batch, KvStore& kv, std::span<float> logits) {
+  forward_batch(batch, kv, Want::kLogits, logits);
+}
+
+void Decoder::forward_hidden(std::span<const Slice> batch, KvStore& kv, std::span<float> hidden) {
+  forward_batch(batch, kv, Want::kHidden, hidden);
+}
+
+void Decoder::forward_batch(std::span<const Slice> batch, KvStore& kv, Want want,
+                            std::span<float> out) {
   auto& cache = static_cast<KvCache&>(kv);
+  const size_t width = want == Want::kLogits ? spec_.n_vocab : spec_.d_model;
   const auto flush = [&] {
-    const size_t n = pass_.logit_rows.size() * spec_.n_vocab;
-    CHECK(n <= logits.size());
-    forward_pass(cache, logits.first(n));
-    logits = logits.subspan(n);
+    const size_t n = pass_.logit_rows.size() * width;
+    CHECK(n <= out.size());
+    forward_pass(cache, want, out.first(n));
+    out = out.subspan(n);
     pass_.clear();
   };
   pass_.clear();
@@ -117,7 +127,7 @@ void Decoder::forward(std::span<const Slice> batch, KvStore& kv, std::span<float
   if (!pass_.rows.empty()) flush();
 }
 
-void Decoder::forward_pass(KvCache& kv, std::span<float> logits) {
+void Decoder::forward_pass(KvCache& kv, Want want, std::span<float> out) {
   work_.count_rows(pass_.rows.size());
   fill_ropes();
   embed_pending_ = true;
@@ -139,7 +149,8 @@ void Decoder::forward_pass(KvCache& kv, std::span<float> logits) {
       ffn_out(i);
     }
   }
-  if (!pass_.logit_rows.empty()) output(logits);
+  if (pass_.logit_rows.empty()) return;
+  want == Want::kLogits ? output(out) : output_hidden(out);
 }
 
 void Decoder::fill_ropes() {
@@ -437,6 +448,14 @@ void Decoder::output(std::span<float> logits) {
           finish_logits(tile.row_begin(), tile.n_rows(), to + row * spec_.n_vocab);
         }
       });
+  finish_residual();
+}
+
+void Decoder::output_hidden(std::span<float> hidden) {
+  work_.run(pass_.logit_rows.size(), [&](size_t row, Worker& worker) {
+    const float* values = residual_row(weights_.final_norm, pass_.logit_rows[row], worker, true);
+    std::copy_n(values, spec_.d_model, hidden.data() + row * spec_.d_model);
+  });
   finish_residual();
 }
 

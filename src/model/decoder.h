@@ -32,6 +32,7 @@ class Decoder final : public Model {
   const ModelInfo& info() const override { return info_; }
   Result<std::unique_ptr<KvStore>> make_kv_store(size_t n_blocks) const override;
   void forward(std::span<const Slice> batch, KvStore& kv, std::span<float> logits) override;
+  void forward_hidden(std::span<const Slice> batch, KvStore& kv, std::span<float> hidden) override;
   Counters counters() const override { return work_.counters(); }
 
  private:
@@ -66,7 +67,9 @@ class Decoder final : public Model {
 
   Decoder(DecoderSpec spec, DecoderWeights weights, Workspace work, ModelInfo info);
 
-  void forward_pass(KvCache& kv, std::span<float> logits);
+  enum class Want : uint8_t { kLogits, kHidden };
+  void forward_batch(std::span<const Slice> batch, KvStore& kv, Want want, std::span<float> out);
+  void forward_pass(KvCache& kv, Want want, std::span<float> out);
   void fill_ropes();
 
   void attention_in(size_t i, KvCache& kv);
@@ -78,6 +81,7 @@ class Decoder final : public Model {
   void ffn_in(size_t i);
   void ffn_out(size_t i);
   void output(std::span<float> logits);
+  void output_hidden(std::span<float> hidden);
 
   // The norm of one row of the residual stream, with what is pending added. Returns worker.row.
   const float* residual_row(const NormWeights& norm, size_t row, Worker& worker, bool owner);

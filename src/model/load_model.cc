@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "model/decoder.h"
+#include "model/embedding.h"
 #include "model/families.h"
 #include "model/model.h"
 
@@ -15,6 +16,10 @@ Result<std::unique_ptr<Model>> load_model(const gguf::File& file, const LoadOpti
   CHECK(options.pool != nullptr && options.kernels != nullptr);
   MARU_TRY(architecture, file.metadata().get_string("general.architecture"));
   MARU_TRY(name, file.metadata().get_string_or("general.name", ""));
+  if (is_encoder(architecture)) {
+    return Error::unsupported(fmt::format(
+        "architecture '{}' is an encoder: it makes embeddings and no text", architecture));
+  }
   const auto family = std::ranges::find(families(), architecture, &Family::architecture);
   if (family == families().end()) {
     std::vector<std::string_view> known;

@@ -73,6 +73,10 @@ class Model {
   // Requires: token ids in range; positions contiguous per sequence and below n_blocks * 64; kv
   // made by this model. Two slices of one batch never share a writable block.
   virtual void forward(std::span<const Slice> batch, KvStore& kv, std::span<float> logits) = 0;
+  // The same, but gives the last layer's vectors after the final norm instead of logits.
+  // Shapes: hidden [sum of n_logits, d_model].
+  virtual void forward_hidden(std::span<const Slice> batch, KvStore& kv,
+                              std::span<float> hidden) = 0;
   // What all forward passes so far cost.
   virtual Counters counters() const = 0;
 };

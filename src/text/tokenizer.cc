@@ -151,10 +151,13 @@ struct Tokenizer::Impl {
   std::optional<TokenId> first_id() const { return vocab.bos ? vocab.bos : vocab.cls; }
 
   void append_end(std::vector<TokenId>& out) const {
-    if (vocab.add_eos && vocab.eos) out.push_back(*vocab.eos);
-    // Elsewhere a separator stands between two texts, and not behind one.
-    const bool ends_with_sep = vocab.kind == VocabKind::kWordPiece && vocab.add_sep;
-    if (ends_with_sep && vocab.sep) out.push_back(*vocab.sep);
+    // BERT's texts end with one separator, which files may also name as EOS. Elsewhere a separator
+    // stands between two texts, and not behind one.
+    if (vocab.kind == VocabKind::kWordPiece && vocab.add_sep && vocab.sep) {
+      out.push_back(*vocab.sep);
+    } else if (vocab.add_eos && vocab.eos) {
+      out.push_back(*vocab.eos);
+    }
   }
 };
 
