@@ -23,7 +23,7 @@ struct F32x16 {
   }
   static F32x16 load_f16(const uint16_t* p) {
     F32x16 r;
-    for (size_t i = 0; i < 16; ++i) r.lane[i] = f16_to_f32(p[i]);
+    for (size_t i = 0; i < 16; ++i) r.lane[i] = tensor::f16_to_f32(p[i]);
     return r;
   }
   void store(float* p) const {
@@ -33,7 +33,7 @@ struct F32x16 {
     for (size_t i = 0; i < n; ++i) p[i] = lane[i];
   }
   void store_f16(uint16_t* p) const {
-    for (size_t i = 0; i < 16; ++i) p[i] = f32_to_f16(lane[i]);
+    for (size_t i = 0; i < 16; ++i) p[i] = tensor::f32_to_f16(lane[i]);
   }
 
   template <class F>

@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <limits>
 
-#include "kernels/f16.h"
 #include "kernels/kernel_table.h"
 #include "kernels/kv_block.h"
 #include "kernels/tables.h"
 #include "kernels/target.h"
+#include "tensor/half.h"
 
 namespace maru::kernels {
 namespace scalar {

@@ -10,11 +10,14 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "kernels/f16.h"
 #include "kernels/tables.h"
+#include "tensor/half.h"
 
 namespace maru::kernels {
 namespace {
+
+using tensor::f16_to_f32;
+using tensor::f32_to_f16;
 
 struct NamedOps {
   std::string isa;

@@ -1,4 +1,5 @@
-// tensor/half.h - reading the short floats that tensors hold, on any machine. All exact.
+// tensor/half.h - reading the short floats that tensors hold, on any machine, and writing them.
+// Reading is exact, writing rounds to the nearest, ties to even.
 //
 // Source: IEEE 754 binary16; bfloat16 is the upper half of binary32; E8M0 is the OCP Microscaling
 // Formats specification 1.0, section 5.4.1. Threads: pure functions.
@@ -29,8 +30,32 @@ inline float f16_to_f32(uint16_t h) {
   return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(scaled));
 }
 
+// Overflow gives infinity, NaN stays NaN.
+inline uint16_t f32_to_f16(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x);
+  const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu);
+  if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // 65520 and above
+  if (magnitude < 0x38800000u) {                        // below 2^-14: a multiple of 2^-24
+    // Adding 0.5 (whose last bit is 2^-24) rounds to that multiple, ties to even.
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
+    return sign | static_cast<uint16_t>(std::bit_cast<uint32_t>(shifted) - 0x3f000000u);
+  }
+  const uint32_t odd = (magnitude >> 13) & 1u;
+  return sign | static_cast<uint16_t>((magnitude + 0xfffu + odd - 0x38000000u) >> 13);
+}
+
 inline float bf16_to_f32(uint16_t h) {
   return std::bit_cast<float>(static_cast<uint32_t>(h) << 16);
+}
+
+// Overflow gives infinity, NaN stays NaN.
+inline uint16_t f32_to_bf16(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  const uint32_t odd = (bits >> 16) & 1u;
+  return static_cast<uint16_t>((bits + 0x7fffu + odd) >> 16);
 }
 
 // 2^(e - 127).
