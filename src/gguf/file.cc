@@ -130,8 +130,8 @@ Result<TensorInfo> read_tensor_info(Cursor& cursor) {
   const uint64_t n_cols = info.view.dims[0];
   if (n_cols % dtype->block_elements != 0) {
     return Error::corrupt(
-        fmt::format("tensor '{}' has rows of {} elements; {} needs a multiple of {}", name, n_cols,
-                    dtype->name, dtype->block_elements));
+        fmt::format("tensor '{}' has rows of {} elements; {} needs a multiple of {}", shown(name),
+                    n_cols, dtype->name, dtype->block_elements));
   }
   if (__builtin_mul_overflow(info.view.n_elements() / dtype->block_elements, dtype->block_bytes,
                              &info.n_bytes)) {

@@ -114,12 +114,13 @@ Result<Spans> ChatTemplate::render(const RenderInputs& inputs) const {
   define_all(evaluator, rt, inputs.tokens, Origin::kLiteral);
   define_all(evaluator, rt, inputs.kwargs, Origin::kData);
   Spans spans;
-  if (!rt.failed()) {
-    const jinja::Buf& text = evaluator.run();
-    text.for_each_run(0, static_cast<uint32_t>(text.size()),
-                      [&spans](std::string_view run, Origin origin) {
-                        spans.push_back({std::string(run), origin});
-                      });
+  const jinja::Buf* text = rt.failed() ? nullptr : &evaluator.run();
+  if (text != nullptr && rt.charge_memory(text->n_runs() * sizeof(Span))) {
+    spans.reserve(text->n_runs());
+    text->for_each_run(0, static_cast<uint32_t>(text->size()),
+                       [&spans](std::string_view run, Origin origin) {
+                         spans.push_back({std::string(run), origin});
+                       });
   }
   if (rt.failed()) return rt.take_error();
   return spans;

@@ -1,18 +1,23 @@
 // text/chat_template_fuzz.cc - mutated templates against hostile messages: never a crash, and every
-// render ends with text or an error within its budget.
+// render ends with text or an error within its budget, of memory too.
+// MARU_FUZZ_ITERATIONS sets how many (default 3000), MARU_FUZZ_SEED the first.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "base/rng.h"
+#include "memory_meter.h"
 #include "source_dir.h"
 #include "text/chat_template.h"
 
 namespace maru::text {
 namespace {
+
+using testing_support::kHostileMemoryMax;
+using testing_support::MemoryMeter;
+using testing_support::setting;
 
 constexpr std::string_view kSeeds[] = {
     "{%- for m in messages %}{{ '<|' + m.role + '|>' ~ m['content']|trim }}{% endfor %}",
@@ -144,23 +149,26 @@ std::vector<std::string> seeds() {
 }
 
 TEST(ChatTemplateFuzz, MutatedTemplatesEndWithTextOrAnError) {
-  const char* wanted = std::getenv("MARU_FUZZ_ITERATIONS");
-  const uint64_t n = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 3000;
+  const uint64_t n = setting("MARU_FUZZ_ITERATIONS", 3000);
+  const uint64_t first = setting("MARU_FUZZ_SEED", 1);
   const std::vector<std::string> templates = seeds();
   uint64_t n_rendered = 0;
-  for (uint64_t seed = 1; seed <= n; ++seed) {
+  for (uint64_t seed = first; seed < first + n; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Rng rng(seed);
     const std::string source = mutated(rng, templates[rng.below(templates.size())]);
+    RenderInputs inputs;
+    for (uint64_t i = rng.below(4); i > 0; --i) inputs.messages.push_back(hostile_value(rng, 0));
+    inputs.tools = hostile_value(rng, 0);
+    const MemoryMeter meter;
     const auto parsed = ChatTemplate::parse(source);
+    ASSERT_LE(meter.peak_bytes(), kHostileMemoryMax);
     if (!parsed.ok()) {
       EXPECT_FALSE(parsed.error().message.empty());
       continue;
     }
-    RenderInputs inputs;
-    for (uint64_t i = rng.below(4); i > 0; --i) inputs.messages.push_back(hostile_value(rng, 0));
-    inputs.tools = hostile_value(rng, 0);
     const auto result = parsed->render(inputs);
+    ASSERT_LE(meter.peak_bytes(), kHostileMemoryMax);
     if (!result.ok()) continue;
     ++n_rendered;
     size_t n_bytes = 0;
@@ -168,7 +176,7 @@ TEST(ChatTemplateFuzz, MutatedTemplatesEndWithTextOrAnError) {
     EXPECT_LE(n_bytes, kRenderBytesMax);
   }
   // Most of the mutations must reach the evaluator, or this tests the parser only.
-  EXPECT_GT(n_rendered, n / 20);
+  EXPECT_GE(n_rendered, n / 20);
 }
 
 }  // namespace

@@ -24,14 +24,14 @@ struct EncodeOptions {
 class Tokenizer {
  public:
   // Errors: kUnsupported names an unknown pre-tokenizer; kCorrupt for a vocabulary that contradicts
-  // itself (ids out of range, byte tokens missing).
+  // itself (ids out of range). Missing byte tokens are no error: some models lack a few.
   static Result<Tokenizer> create(Vocab vocab);
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
   // Linear in the size of the text. Ill-formed UTF-8 is encoded as the bytes it is where the
-  // vocabulary can (byte-level BPE, byte fallback), else as unk.
+  // vocabulary can (byte-level BPE, byte fallback), else as unk, or not at all where there is none.
   std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
 
   // Control tokens are recognised in kLiteral spans only. Adjacent text is tokenized as one text,

@@ -34,7 +34,7 @@ bool item(Runtime& rt, const Value& object, const Value& key, Value& value) {
   const int64_t index = key.as_int();
   if (object.is_string()) {
     const std::string_view text = object.text();
-    if (!rt.step(text.size() / kBytesPerStep)) return false;
+    if (!pay_for_chars(rt, text)) return false;
     const auto n = static_cast<int64_t>(count_chars(text));
     if (index >= n || index < -n) return false;
     const size_t at = char_offset(text, static_cast<size_t>(index < 0 ? index + n : index));
@@ -126,7 +126,7 @@ Value repeat(Runtime& rt, const Value& what, int64_t times) {
 
 Value joined_lists(Runtime& rt, const Value& a, const Value& b) {
   List* list = rt.new_list(a.list->items.size() + b.list->items.size());
-  if (!rt.step((a.list->items.size() + b.list->items.size()) / kEntriesPerStep)) return {};
+  if (rt.failed()) return {};
   list->items = a.list->items;
   list->items.insert(list->items.end(), b.list->items.begin(), b.list->items.end());
   return Value::of(a.kind, list);
@@ -294,7 +294,7 @@ Value get_slice(Runtime& rt, const Value& object, const Value& begin, const Valu
   if (object.is_undefined()) return rt.fail_undefined(object);
   Indices range;
   if (object.is_string()) {
-    if (!rt.step(object.s.len / kBytesPerStep)) return {};
+    if (!pay_for_chars(rt, object.text())) return {};
     const auto n = static_cast<int64_t>(count_chars(object.text()));
     return resolve(rt, begin, end, step, n, range) ? slice_text(rt, object, range, n) : Value{};
   }
@@ -333,7 +333,7 @@ Value follow_path(Runtime& rt, const Value& object, const Value& path, const Val
   };
   if (!path.is_string()) return path.is_none() ? object : step(object, path);
   Value value = object;
-  for (size_t begin = 0; begin <= path.s.len && !rt.failed();) {
+  for (size_t begin = 0; begin <= path.s.len && rt.step();) {
     const std::string_view text = path.text();
     const size_t end = std::min(text.find('.', begin), text.size());
     const std::string_view part = text.substr(begin, end - begin);

@@ -5,6 +5,8 @@
 // Threads: immutable once parsed.
 #pragma once
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -138,7 +140,8 @@ struct Stmt {
 struct Template {
   Body body;
   std::vector<std::string> names;
-  std::deque<Buf> constants;  // the bytes of literal strings
+  std::map<std::string, NameId, std::less<>> name_ids;  // the inverse of names
+  std::deque<Buf> constants;                            // the bytes of literal strings
   // Names that the engine itself sets.
   NameId loop = 0, caller = 0, varargs = 0, kwargs = 0;
 };

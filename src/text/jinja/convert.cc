@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "base/utf8.h"
 
@@ -125,7 +126,8 @@ bool is_hashable(Runtime& rt, const Value& key, size_t depth = 0) {
     rt.fail(fmt::format("unhashable type: '{}'", type_name(key)));
     return false;
   }
-  if (key.kind != Kind::kTuple || too_deep(rt, depth)) return !rt.failed();
+  // One tuple may hold another many times over: every visit counts.
+  if (key.kind != Kind::kTuple || too_deep(rt, depth) || !rt.step()) return !rt.failed();
   return std::all_of(key.list->items.begin(), key.list->items.end(),
                      [&](const Value& item) { return is_hashable(rt, item, depth + 1); });
 }
@@ -186,7 +188,7 @@ bool equals(Runtime& rt, const Value& a, const Value& b, size_t depth) {
     case Kind::kNone:
       return true;
     case Kind::kString:
-      return rt.step(std::min(a.s.len, b.s.len) / kBytesPerStep) && a.text() == b.text();
+      return a.s.len == b.s.len && rt.work(a.s.len) && a.text() == b.text();
     case Kind::kList:
     case Kind::kTuple:
     case Kind::kRange:
@@ -211,7 +213,7 @@ bool less(Runtime& rt, const Value& a, const Value& b, size_t depth) {
   }
   if (a.is_string() && b.is_string()) {
     // UTF-8 sorts as its code points do.
-    return rt.step(std::min(a.s.len, b.s.len) / kBytesPerStep) && a.text() < b.text();
+    return rt.work(std::min(a.s.len, b.s.len)) && a.text() < b.text();
   }
   if (a.kind == b.kind && (a.is(Kind::kList) || a.is(Kind::kTuple))) {
     const std::vector<Value>& x = a.list->items;
@@ -235,6 +237,7 @@ bool less(Runtime& rt, const Value& a, const Value& b, size_t depth) {
 // error half way), and libstdc++ 12's stable_sort does not compile without warnings.
 std::vector<size_t> sorted_order(Runtime& rt, const std::vector<Value>& keys, bool reverse) {
   const size_t n = keys.size();
+  if (!rt.charge_memory(2 * n * sizeof(size_t))) return {};
   std::vector<size_t> order(n);
   std::vector<size_t> merged(n);
   for (size_t i = 0; i < n; ++i) order[i] = i;
@@ -342,15 +345,18 @@ Str to_str(Runtime& rt, const Value& v) {
 const Value* find(Runtime& rt, const Dict& dict, std::string_view key) {
   if (!rt.step(dict.items.size() / kEntriesPerStep)) return nullptr;
   for (const auto& [known, value] : dict.items) {
-    if (known.is_string() && known.text() == key) return &value;
+    if (!known.is_string() || known.s.len != key.size()) continue;
+    if (!rt.work(key.size())) return nullptr;
+    if (known.text() == key) return &value;
   }
   return nullptr;
 }
 
 const Value* find(Runtime& rt, const Dict& dict, const Value& key) {
   if (key.is_string()) return find(rt, dict, key.text());
-  if (!is_hashable(rt, key) || !rt.step(dict.items.size() / kEntriesPerStep)) return nullptr;
+  if (!is_hashable(rt, key)) return nullptr;
   for (const auto& [known, value] : dict.items) {
+    if (!rt.work(2 * kCharCost)) return nullptr;
     if (equals(rt, known, key)) return &value;
   }
   return nullptr;
@@ -364,6 +370,52 @@ void set(Runtime& rt, Dict& dict, const Value& key, const Value& value) {
   if (!rt.failed() && rt.charge_memory(4 * sizeof(Value))) dict.items.emplace_back(key, value);
 }
 
+namespace {
+
+// Whether `needle` stands at text[at]. Most candidates differ early: only the rest pay for all of
+// the needle.
+bool stands_at(Runtime& rt, std::string_view text, std::string_view needle, size_t at) {
+  constexpr size_t kHead = 16;
+  const std::string_view found = text.substr(at, needle.size());
+  return found.substr(0, kHead) == needle.substr(0, kHead) && rt.work(needle.size()) &&
+         found == needle;
+}
+
+}  // namespace
+
+// Candidates are found by the first byte. The library's searches are faster on long needles, but
+// what they cost in the worst case cannot be charged while they run.
+size_t find_text(Runtime& rt, std::string_view text, std::string_view needle, size_t from) {
+  constexpr size_t npos = std::string_view::npos;
+  if (from > text.size() || needle.size() > text.size() - from) return npos;
+  if (needle.empty()) return from;
+  const size_t end = text.size() - needle.size() + 1;  // candidates are in [from, end)
+  while (from < end) {
+    const void* hit = memchr(text.data() + from, needle[0], end - from);
+    const size_t at =
+        hit == nullptr ? end : static_cast<size_t>(static_cast<const char*>(hit) - text.data());
+    if (!rt.work(kAppendCost + at - from)) return npos;
+    if (at < end && stands_at(rt, text, needle, at)) return at;
+    from = at + 1;
+  }
+  return npos;
+}
+
+size_t find_last_text(Runtime& rt, std::string_view text, std::string_view needle) {
+  constexpr size_t npos = std::string_view::npos;
+  if (needle.size() > text.size()) return npos;
+  if (needle.empty()) return text.size();
+  for (size_t end = text.size() - needle.size() + 1; end > 0;) {
+    const void* hit = memrchr(text.data(), needle[0], end);
+    const size_t at =
+        hit == nullptr ? 0 : static_cast<size_t>(static_cast<const char*>(hit) - text.data());
+    if (!rt.work(kAppendCost + end - at)) return npos;
+    if (hit != nullptr && stands_at(rt, text, needle, at)) return at;
+    end = at;
+  }
+  return npos;
+}
+
 bool is_iterable(const Value& v) {
   return v.has_items() || v.is_string() || v.is_dict() || v.is_undefined() || v.is(Kind::kLoop);
 }
@@ -373,7 +425,10 @@ bool iterate(Runtime& rt, const Value& v, std::vector<Value>& items) {
   if (v.is_undefined()) return !rt.failed();
   if (v.is_string()) {
     const std::string_view text = v.text();
-    if (!rt.charge_memory(text.size() * sizeof(Value))) return false;
+    if (!pay_for_chars(rt, text)) return false;
+    const size_t n_chars = count_chars(text);
+    if (!rt.charge_memory(n_chars * sizeof(Value))) return false;
+    items.reserve(n_chars);
     for (size_t i = 0; i < text.size() && rt.step();) {
       const size_t n = decode_utf8(text.substr(i)).n_bytes;
       items.push_back(Value::string(v.s.sub(i, n), v.markup));
@@ -381,6 +436,7 @@ bool iterate(Runtime& rt, const Value& v, std::vector<Value>& items) {
     }
   } else if (v.is_dict()) {
     if (!rt.charge_memory(v.dict->items.size() * sizeof(Value))) return false;
+    items.reserve(v.dict->items.size());
     for (const auto& [key, value] : v.dict->items) items.push_back(key);
   } else if (v.kind == Kind::kGenerator) {
     if (!rt.charge_memory(v.list->items.size() * sizeof(Value))) return false;
@@ -402,8 +458,7 @@ bool contains(Runtime& rt, const Value& needle, const Value& haystack) {
           fmt::format("'in <string>' requires string as left operand, not {}", type_name(needle)));
       return false;
     }
-    return rt.step(haystack.s.len / kBytesPerStep) &&
-           haystack.text().find(needle.text()) != std::string_view::npos;
+    return find_text(rt, haystack.text(), needle.text()) != std::string_view::npos;
   }
   if (haystack.is_dict()) return find(rt, *haystack.dict, needle) != nullptr;
   if (haystack.has_items()) {
@@ -419,9 +474,13 @@ bool contains(Runtime& rt, const Value& needle, const Value& haystack) {
   return false;
 }
 
+bool pay_for_chars(Runtime& rt, std::string_view text) {
+  return rt.work(text.size()) && (is_ascii(text) || rt.work(kCharCost * text.size()));
+}
+
 int64_t length(Runtime& rt, const Value& v) {
   if (v.is_string()) {
-    return rt.step(v.s.len / kBytesPerStep) ? static_cast<int64_t>(count_chars(v.text())) : 0;
+    return pay_for_chars(rt, v.text()) ? static_cast<int64_t>(count_chars(v.text())) : 0;
   }
   if (v.is_dict()) return static_cast<int64_t>(v.dict->items.size());
   if (v.has_items() && v.kind != Kind::kGenerator) {

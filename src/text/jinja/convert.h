@@ -35,6 +35,14 @@ const Value* find(Runtime& rt, const Dict& dict, const Value& key);
 const Value* find(Runtime& rt, const Dict& dict, std::string_view key);
 void set(Runtime& rt, Dict& dict, const Value& key, const Value& value);
 
+// Charges for counting characters, which takes longer where they are not ASCII.
+bool pay_for_chars(Runtime& rt, std::string_view text);
+
+// Where `needle` is in `text`, the first at or after `from` or the last; npos where it is not, and
+// where the search is more than the budget allows.
+size_t find_text(Runtime& rt, std::string_view text, std::string_view needle, size_t from = 0);
+size_t find_last_text(Runtime& rt, std::string_view text, std::string_view needle);
+
 // Whether iter() works on it, and its items: characters of a string, keys of a dictionary.
 // Takes what is left of a generator.
 bool is_iterable(const Value& v);

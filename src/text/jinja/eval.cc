@@ -15,13 +15,10 @@ bool Evaluator::enter() {
 }
 
 void Evaluator::define(std::string_view name, const Value& value) {
-  inputs_.resize(template_.names.size());
-  has_input_.resize(template_.names.size());
-  for (size_t i = 0; i < template_.names.size(); ++i) {
-    if (template_.names[i] != name) continue;
-    inputs_[i] = value;
-    has_input_[i] = true;
-  }
+  const auto it = template_.name_ids.find(name);
+  if (it == template_.name_ids.end()) return;
+  inputs_[it->second] = value;
+  has_input_[it->second] = true;
 }
 
 const Buf& Evaluator::run() {
@@ -33,13 +30,14 @@ const Buf& Evaluator::run() {
 Scope* Evaluator::new_scope(Scope* parent) { return rt_.keep(Scope{parent, {}}); }
 
 void Evaluator::set_variable(Scope& scope, NameId name, const Value& value) {
+  if (!rt_.step(scope.variables.size() / kEntriesPerStep / 4)) return;
   for (auto& [known, old] : scope.variables) {
     if (known == name) {
       old = value;
       return;
     }
   }
-  if (rt_.charge_memory(2 * sizeof(Value)) && rt_.step(scope.variables.size() / kEntriesPerStep)) {
+  if (rt_.charge_memory(2 * sizeof(scope.variables[0]))) {
     scope.variables.emplace_back(name, value);
   }
 }

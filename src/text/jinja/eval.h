@@ -15,7 +15,8 @@ inline constexpr size_t kEvalDepthMax = 1000;
 
 class Evaluator {
  public:
-  Evaluator(Runtime& rt, const Template& source) : rt_(rt), template_(source) {}
+  Evaluator(Runtime& rt, const Template& source)
+      : rt_(rt), template_(source), inputs_(source.names.size()), has_input_(source.names.size()) {}
 
   // A variable of the outermost scope.
   void define(std::string_view name, const Value& value);

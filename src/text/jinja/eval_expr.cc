@@ -220,6 +220,8 @@ void Evaluator::eval_args(const CallArgs& call, Scope& scope, Args& args) {
     rt_.fail(fmt::format("argument after ** must be a mapping, not {}", type_name(mapping)));
     return;
   }
+  if (!rt_.work(4 * kCharCost * mapping.dict->items.size())) return;
+  args.named.reserve(args.named.size() + mapping.dict->items.size());
   for (const auto& [key, value] : mapping.dict->items) {
     if (!key.is_string()) {
       rt_.fail("keywords must be strings");
@@ -268,6 +270,7 @@ Value Evaluator::call_macro(const Macro& macro, Args& args) {
   }
   Scope* scope = new_scope(macro.scope);
   const size_t n_params = def.params.size();
+  if (!rt_.step(1 + n_params / kEntriesPerStep)) return {};
   const size_t n_given = std::min(args.positional.size(), n_params);
   std::vector<bool> given(n_params);
   for (size_t i = 0; i < n_given; ++i) {
@@ -277,6 +280,7 @@ Value Evaluator::call_macro(const Macro& macro, Args& args) {
   Dict* rest = rt_.new_dict();
   bool has_caller = false;
   for (const auto& [name, value] : args.named) {
+    if (!rt_.step(n_params / kEntriesPerStep)) return {};
     const auto param = std::find_if(def.params.begin(), def.params.end(),
                                     [&](NameId id) { return template_.names[id] == name; });
     if (param != def.params.end()) {

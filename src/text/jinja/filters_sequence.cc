@@ -46,6 +46,10 @@ Value first(Runtime& rt, const Value& v, Args&) {
     return list.next < list.items.size() ? list.items[list.next++]
                                          : rt.undefined_text("No first item, sequence was empty.");
   }
+  if (v.has_items()) {
+    return v.list->items.empty() ? rt.undefined_text("No first item, sequence was empty.")
+                                 : v.list->items.front();
+  }
   std::vector<Value> items;
   if (!iterate(rt, v, items)) return {};
   return items.empty() ? rt.undefined_text("No first item, sequence was empty.") : items.front();
@@ -53,6 +57,10 @@ Value first(Runtime& rt, const Value& v, Args&) {
 
 Value last(Runtime& rt, const Value& v, Args&) {
   if (v.is(Kind::kGenerator)) return rt.fail("'generator' object is not reversible");
+  if (v.has_items()) {
+    return v.list->items.empty() ? rt.undefined_text("No last item, sequence was empty.")
+                                 : v.list->items.back();
+  }
   std::vector<Value> items;
   if (!iterate(rt, v, items)) return {};
   return items.empty() ? rt.undefined_text("No last item, sequence was empty.") : items.back();
@@ -73,6 +81,7 @@ Value items_of(Runtime& rt, const Value& v, Args&) {
 std::vector<Value> sorted(Runtime& rt, const std::vector<Value>& items,
                           const std::vector<Value>& keys, bool reverse) {
   std::vector<Value> out;
+  if (!rt.charge_memory(items.size() * sizeof(Value))) return out;
   out.reserve(items.size());
   for (const size_t i : sorted_order(rt, keys, reverse)) out.push_back(items[i]);
   return out;
@@ -101,14 +110,13 @@ Value dictsort(Runtime& rt, const Value& v, Args& args) {
 // Keys of items by an `attribute` argument, which may name several separated by commas.
 std::vector<Value> keys_by(Runtime& rt, const std::vector<Value>& items, const Value& attribute,
                            bool case_sensitive, const Value* fallback = nullptr) {
-  std::vector<Value> keys;
-  keys.reserve(items.size());
-  for (const Value& item : items) {
-    if (!rt.step()) break;
-    const Value key = attribute.is_undefined() ? item : follow_path(rt, item, attribute, fallback);
-    keys.push_back(folded(rt, key, case_sensitive));
+  std::vector<Value> keys(items.size());
+  if (!rt.charge_memory(items.size() * sizeof(Value))) return keys;
+  for (size_t i = 0; i < items.size() && rt.step(); ++i) {
+    const Value key =
+        attribute.is_undefined() ? items[i] : follow_path(rt, items[i], attribute, fallback);
+    keys[i] = folded(rt, key, case_sensitive);
   }
-  keys.resize(items.size());
   return keys;
 }
 
@@ -124,7 +132,7 @@ Value sort(Runtime& rt, const Value& v, Args& args) {
   }
   std::vector<Value> keys(items.size());
   for (size_t i = 0; i < items.size(); ++i) keys[i] = Value::of(Kind::kTuple, rt.new_list());
-  for (size_t begin = 0; begin <= attribute.s.len && !rt.failed();) {
+  for (size_t begin = 0; begin <= attribute.s.len && rt.step();) {
     const size_t end = std::min(attribute.text().find(',', begin), size_t{attribute.s.len});
     const Value part = Value::string(attribute.s.sub(begin, end - begin));
     const std::vector<Value> some = keys_by(rt, items, part, truthy(slots[1]));
@@ -276,8 +284,9 @@ Value map(Runtime& rt, const Value& v, Args& args) {
     return rt.fail(fmt::format("No filter named '{}'.", to_str(rt, name).view()));
   }
   args.positional.erase(args.positional.begin());
+  const size_t n_args = args.positional.size() + args.named.size();
   for (Value& item : items) {
-    if (!rt.step()) return {};
+    if (!rt.step(1 + n_args / kEntriesPerStep)) return {};
     Args own = args;
     item = filter->fn(rt, item, own);
   }
@@ -304,10 +313,11 @@ Value choose(Runtime& rt, const Value& v, Args& args, bool by_attribute, bool ke
   }
   args.positional.erase(args.positional.begin(),
                         args.positional.begin() + static_cast<ptrdiff_t>(used));
+  const size_t n_args = args.positional.size() + args.named.size();
   std::vector<Value> out;
   for (const Value& item : items) {
     const Value tested = by_attribute ? follow_path(rt, item, attribute) : item;
-    if (!rt.step()) return {};
+    if (!rt.step(1 + n_args / kEntriesPerStep)) return {};
     Args own = args;
     if ((test != nullptr ? test->fn(rt, tested, own) : truthy(tested)) == keeps) {
       out.push_back(item);

@@ -89,6 +89,7 @@ Value truncate(Runtime& rt, const Value& v, Args& args) {
   if (keep < 0) return rt.fail("truncate: the length is below that of the end");
   if (length(rt, v) <= limit + int_or(slots[3], 5) || rt.failed()) return v;
   if (!v.is_string()) return rt.fail(fmt::format("truncate needs a string, not {}", type_name(v)));
+  if (!rt.work(2 * v.s.len)) return {};
   Str cut = v.s.sub(0, char_offset(v.text(), static_cast<size_t>(keep)));
   const size_t space = cut.view().rfind(' ');
   if (!truthy(slots[1]) && space != std::string_view::npos) cut = cut.sub(0, space);
@@ -136,6 +137,7 @@ Value to_integer(Runtime& rt, const Value& v, Args& args) {
   slots[0] = Value::integer(0, Origin::kLiteral);
   if (!bind(rt, "int", args, {"default", "base"}, 0, slots)) return {};
   if (v.is_undefined()) return rt.fail_undefined(v);
+  if (v.is_string() && !rt.work(2 * kCharCost * v.s.len)) return {};
   int64_t value = 0;
   double real = 0;
   if (v.is_integral()) return Value::integer(v.as_int(), v.origin);
@@ -153,6 +155,7 @@ Value to_float(Runtime& rt, const Value& v, Args& args) {
   Value fallback = Value::real(0, Origin::kLiteral);
   if (!bind(rt, "float", args, {"default"}, 0, &fallback)) return {};
   if (v.is_undefined()) return rt.fail_undefined(v);
+  if (v.is_string() && !rt.work(kCharCost * v.s.len)) return {};
   double real = 0;
   if (v.is_number()) return Value::real(v.as_float(), v.origin);
   if (v.is_string() && parse_float(v.text(), real)) return Value::real(real);
@@ -170,8 +173,12 @@ Value round_number(Runtime& rt, const Value& v, Args& args) {
   const std::string_view method = slots[1].is_string() ? slots[1].text() : "common";
   if (method == "common") {
     if (v.is_integral() && precision >= 0) return Value::integer(v.as_int(), v.origin);
-    if (!std::isfinite(v.as_float())) return v;
+    // From 2^53 on there are no fractions.
+    if (!std::isfinite(v.as_float()) || std::fabs(v.as_float()) >= 0x1p53) {
+      if (precision >= 0) return v;
+    }
     if (precision >= 0) {
+      if (!rt.work(precision > 20 ? kLongNumberCost : kNumberCost)) return {};
       const std::string text = fmt::format("{:.{}f}", v.as_float(), precision);
       return Value::real(std::strtod(text.c_str(), nullptr), v.origin);
     }
@@ -214,9 +221,8 @@ Value striptags(Runtime& rt, const Value& v, Args&) {
   bool space = false;  // white space is owed before the next character
   for (size_t at = 0; at < s.len && rt.step();) {
     const std::string_view rest = s.view().substr(at);
-    const size_t close = rest[0] != '<'             ? std::string_view::npos
-                         : rest.starts_with("<!--") ? rest.find("-->")
-                                                    : rest.find('>');
+    size_t close = std::string_view::npos;
+    if (rest[0] == '<') close = find_text(rt, rest, rest.starts_with("<!--") ? "-->" : ">");
     if (close != std::string_view::npos) {
       at += close + (rest.starts_with("<!--") ? 3 : 1);
       continue;
@@ -291,6 +297,7 @@ Value urlencode(Runtime& rt, const Value& v, Args&) {
 Value filesize(Runtime& rt, const Value& v, Args& args) {
   Value binary;
   if (!bind(rt, "filesizeformat", args, {"binary"}, 0, &binary)) return {};
+  if (v.is_string() && !rt.work(kCharCost * v.s.len)) return {};
   double bytes = v.is_number() ? v.as_float() : 0;
   if (!v.is_number() && !(v.is_string() && parse_float(v.text(), bytes))) {
     return rt.fail(fmt::format("filesizeformat needs a number, not {}", type_name(v)));

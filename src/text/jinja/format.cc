@@ -46,6 +46,8 @@ std::string grouped(std::string digits) {
 
 // The digits of a number without its sign.
 bool number_text(Runtime& rt, const Value& v, const Spec& spec, std::string& out) {
+  const bool is_long = std::fabs(v.as_float()) > 1e20 || spec.precision > 20;
+  if (!rt.work(is_long ? kLongNumberCost : kNumberCost)) return false;
   const int precision = static_cast<int>(std::min<int64_t>(spec.precision, kPrecisionMax));
   const char type = spec.type == 'i' || spec.type == 'u' ? 'd' : spec.type;
   if (v.is_integral() &&
@@ -376,6 +378,7 @@ class BraceFormatter {
     size_t at = 0;
     while (at < text.size() && rt_.step()) {
       const size_t brace = std::min(text.find_first_of("{}", at), text.size());
+      if (!rt_.work(kCharCost * (brace - at))) break;
       out.append(format.sub(at, brace - at));
       if (brace == text.size()) break;
       if (text.substr(brace).starts_with("{{") || text.substr(brace).starts_with("}}")) {
@@ -445,6 +448,7 @@ class BraceFormatter {
       if (next_ > 0) return rt_.fail("cannot switch from automatic to manual field numbering");
       next_ = -1;
     } else {
+      if (!rt_.step(args_.named.size() / kEntriesPerStep)) return {};
       const auto it = std::find_if(args_.named.begin(), args_.named.end(),
                                    [&](const auto& arg) { return arg.first == name; });
       if (it == args_.named.end()) return rt_.fail(fmt::format("KeyError: '{}'", name));

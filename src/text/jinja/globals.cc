@@ -84,6 +84,7 @@ Value make_namespace(Runtime& rt, const Value&, Args& args) {
 
 Value make_cycler(Runtime& rt, const Value&, Args& args) {
   if (args.positional.empty()) return rt.fail("at least one item has to be provided");
+  if (!rt.charge_memory(args.positional.size() * sizeof(Value))) return {};
   Value v;
   v.kind = Kind::kCycler;
   v.cycler = rt.keep(Cycler{args.positional, 0});
@@ -110,7 +111,8 @@ Value strftime_now(Runtime& rt, const Value&, Args& args) {
   Value format;
   if (!bind(rt, "strftime_now", args, {"format"}, 1, &format)) return {};
   if (!format.is_string()) return rt.fail("strftime_now() needs a string");
-  if (!rt.step(format.s.len / kBytesPerStep) || !rt.charge_memory(format.s.len)) return {};
+  // The longest directive, %c, writes 24 bytes for its two.
+  if (!rt.work(kNumberCost / 4 * format.s.len) || !rt.charge_memory(12 * format.s.len)) return {};
   return rt.text(format_time(rt.now_unix_seconds(), format.text()), Origin::kData);
 }
 

@@ -71,6 +71,10 @@ class Lexer {
   }
 
   void emit(TokenKind kind, std::string text = {}) {
+    if (tokens_.size() == kTemplateTokensMax && !error_) {
+      error_ = Error::exhausted(
+          fmt::format("the chat template has more than {} tokens", kTemplateTokensMax));
+    }
     tokens_.push_back({kind, pos_, std::move(text), 0, 0});
   }
 

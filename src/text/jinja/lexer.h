@@ -28,6 +28,9 @@ enum class TokenKind : uint8_t {
   kEnd,
 };
 
+// A token takes about 80 times the memory of its shortest text.
+inline constexpr size_t kTemplateTokensMax = 100'000;
+
 struct Token {
   TokenKind kind = TokenKind::kEnd;
   Pos pos;

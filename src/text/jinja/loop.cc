@@ -26,7 +26,9 @@ bool peek(Runtime& rt, Loop& loop) {
 
 int64_t loop_length(Runtime& rt, Loop& loop) {
   if (!loop.filter) return static_cast<int64_t>(loop.source.size());
-  for (Value item; pull(rt, loop, item);) loop.after.push_back(item);
+  for (Value item; pull(rt, loop, item) && rt.charge_memory(sizeof(Value));) {
+    loop.after.push_back(item);
+  }
   return loop.index0 + 1 + static_cast<int64_t>(loop.after.size());
 }
 
@@ -42,6 +44,7 @@ Value changed(Runtime& rt, const Value& self, Args& args) {
   for (size_t i = 0; same && i < loop.changed.size(); ++i) {
     same = equals(rt, loop.changed[i], args.positional[i]);
   }
+  if (!rt.charge_memory(args.positional.size() * sizeof(Value))) return {};
   loop.changed_once = true;
   loop.changed = args.positional;
   return Value::boolean(!same);
@@ -53,7 +56,7 @@ bool advance(Runtime& rt, Loop& loop) {
   Value item;
   if (!loop.after.empty()) {
     item = loop.after.front();
-    loop.after.erase(loop.after.begin());
+    loop.after.pop_front();
   } else if (!pull(rt, loop, item)) {
     return false;
   }

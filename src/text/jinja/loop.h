@@ -1,5 +1,6 @@
 // text/jinja/loop.h - the `loop` variable and macros as values: what outlives a statement.
 #pragma once
+#include <deque>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -32,7 +33,7 @@ struct Loop {
   bool has_before = false;
   Value before;
   Value current;
-  std::vector<Value> after;  // items looked at ahead of time, next one first
+  std::deque<Value> after;  // items looked at ahead of time, next one first
   bool changed_once = false;
   std::vector<Value> changed;
 

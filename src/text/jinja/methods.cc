@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "text/jinja/convert.h"
 
@@ -80,8 +81,7 @@ Value list_count(Runtime& rt, const Value& self, Args& args) {
 }
 
 Value is_integer(Runtime&, const Value& self, Args&) {
-  return Value::boolean(self.is_integral() ||
-                        self.f == static_cast<double>(static_cast<int64_t>(self.f)));
+  return Value::boolean(std::isfinite(self.f) && self.f == std::floor(self.f));
 }
 
 NativeFn find_other_method(const Value& object, std::string_view name) {

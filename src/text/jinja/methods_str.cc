@@ -44,14 +44,14 @@ Value split_method(Runtime& rt, const Value& self, Args& args, bool from_right) 
   if (left < 0) left = INT64_MAX;
   const Str& s = self.s;
   const std::string_view text = s.view();
-  if (!rt.step(1 + text.size() / kBytesPerStep)) return {};
+  const bool by_space = !slots[0].is_string();
+  if (by_space && !rt.work(2 * kCharCost * text.size())) return {};
   std::vector<Value> parts;
   const auto part = [&](size_t begin, size_t end) {
-    if (rt.charge_memory(sizeof(Value)) && rt.step()) {
+    if (rt.charge_memory(2 * sizeof(Value)) && rt.step()) {
       parts.push_back(Value::string(s.sub(begin, end - begin), self.markup));
     }
   };
-  const bool by_space = !slots[0].is_string();
   if (!by_space && slots[0].s.len == 0) return rt.fail("empty separator");
   const std::string_view sep = by_space ? std::string_view() : slots[0].text();
   // [begin, end) is what is left to split.
@@ -81,14 +81,14 @@ Value split_method(Runtime& rt, const Value& self, Args& args, bool from_right) 
       part(begin, begin + at);
       begin += at + leading_space(rest.substr(at));
     } else if (from_right) {
-      const size_t at = rest.rfind(sep);
+      const size_t at = find_last_text(rt, rest, sep);
       if (at == std::string_view::npos) break;
       part(begin + at + sep.size(), end);
       end = begin + at;
       if (--left == 0 || begin == end) break;
       continue;
     } else {
-      const size_t at = rest.find(sep);
+      const size_t at = find_text(rt, rest, sep);
       if (at == std::string_view::npos) break;
       part(begin, begin + at);
       begin += at + sep.size();
@@ -126,6 +126,7 @@ Value affix(Runtime& rt, const Value& self, Args& args, bool front) {
       return rt.fail(fmt::format("{} first arg must be str or a tuple of str, not {}",
                                  front ? "startswith" : "endswith", type_name(w)));
     }
+    if (!rt.step() || !rt.work(std::min(text.s.len, w.s.len))) return {};
     if (front ? text.text().starts_with(w.text()) : text.text().ends_with(w.text())) {
       return Value::boolean(true);
     }
@@ -141,7 +142,8 @@ Value find_method_of(Runtime& rt, const Value& self, Args& args, bool last, bool
   const Value part = get_slice(rt, self, begin, slots[2].is_undefined() ? none : slots[2], none);
   if (rt.failed()) return {};
   const std::string_view text = part.text();
-  const size_t at = last ? text.rfind(slots[0].text()) : text.find(slots[0].text());
+  const size_t at =
+      last ? find_last_text(rt, text, slots[0].text()) : find_text(rt, text, slots[0].text());
   if (at == std::string_view::npos) {
     return must ? rt.fail("substring not found") : Value::integer(-1);
   }
@@ -156,7 +158,7 @@ Value partition(Runtime& rt, const Value& self, Args& args, bool last) {
   if (sep.s.len == 0) return rt.fail("empty separator");
   const Value empty = Value::string({nullptr, 0, 0});
   const std::string_view text = self.text();
-  const size_t at = last ? text.rfind(sep.text()) : text.find(sep.text());
+  const size_t at = last ? find_last_text(rt, text, sep.text()) : find_text(rt, text, sep.text());
   if (at == std::string_view::npos) {
     return last ? rt.list(Kind::kTuple, {empty, empty, self})
                 : rt.list(Kind::kTuple, {self, empty, empty});
@@ -218,6 +220,7 @@ Value remove_affix(Runtime& rt, const Value& self, Args& args, bool front) {
   Value cut;
   if (!bind_text(rt, "removeprefix", args, {"affix"}, 1, 1, &cut)) return {};
   const std::string_view text = self.text();
+  if (!rt.work(std::min(self.s.len, cut.s.len))) return {};
   if (front && text.starts_with(cut.text())) {
     return Value::string(self.s.sub(cut.s.len, text.size() - cut.s.len));
   }
@@ -284,9 +287,9 @@ constexpr Method kMethods[] = {
             return str_replace(rt, self, slots[0].s, slots[1].s, int_or(slots[2], -1));)},
     {"count", METHOD(Value sub; if (!bind_text(rt, "count", args, {"sub"}, 1, 1, &sub)) return {};
                      if (sub.s.len == 0) return Value::integer(length(rt, self) + 1); int64_t n = 0;
-                     for (size_t at = self.text().find(sub.text());
+                     for (size_t at = find_text(rt, self.text(), sub.text());
                           at != std::string_view::npos && rt.step();
-                          at = self.text().find(sub.text(), at + sub.s.len))++ n;
+                          at = find_text(rt, self.text(), sub.text(), at + sub.s.len))++ n;
                      return Value::integer(n);)},
     {"splitlines",
      METHOD(Value keep; if (!bind(rt, "splitlines", args, {"keepends"}, 0, &keep)) return {};
@@ -302,7 +305,8 @@ constexpr Method kMethods[] = {
                            rt, self, [](char32_t c) { return is_letter(c) || is_decimal(c); });)},
     {"isupper", METHOD((void)args; return is_case(rt, self, true);)},
     {"islower", METHOD((void)args; return is_case(rt, self, false);)},
-    {"isascii", METHOD((void)args; (void)rt; return Value::boolean(is_ascii(self.text()));)},
+    {"isascii",
+     METHOD((void)args; return Value::boolean(rt.work(self.s.len) && is_ascii(self.text()));)},
 };
 #undef METHOD
 #undef CASE
@@ -327,20 +331,21 @@ Value str_strip(Runtime& rt, const Value& text, const Value& chars, bool left, b
   const std::string_view view = text.text();
   size_t begin = 0;
   size_t end = view.size();
-  if (!rt.step(1 + view.size() / kBytesPerStep)) return {};
   if (!chars.is_string()) {
     if (left) begin = leading_space(view);
     if (right && begin < end) end -= trailing_space(view.substr(begin));
+    if (!rt.work(kCharCost * (view.size() - (end - begin)))) return {};
   } else {
     const auto strips = [&](std::string_view c) {
       return chars.text().find(c) != std::string_view::npos;
     };
-    while (left && begin < end && rt.step()) {
+    const size_t n_read = kAppendCost + chars.s.len;
+    while (left && begin < end && rt.work(n_read)) {
       const size_t n = decode_utf8(view.substr(begin)).n_bytes;
       if (!strips(view.substr(begin, n))) break;
       begin += n;
     }
-    while (right && begin < end && rt.step()) {
+    while (right && begin < end && rt.work(n_read)) {
       size_t at = end - 1;
       while (at > begin && (static_cast<unsigned char>(view[at]) & 0xC0) == 0x80) --at;
       if (!strips(view.substr(at, end - at))) break;
@@ -355,7 +360,6 @@ Value str_replace(Runtime& rt, const Value& text, const Str& from, const Str& to
   const std::string_view view = text.text();
   size_t begin = 0;
   if (count < 0) count = INT64_MAX;
-  if (!rt.step(1 + view.size() / kBytesPerStep)) return {};
   if (from.len == 0) {
     for (; count > 0 && rt.step(); --count) {
       out.append(to);
@@ -366,13 +370,13 @@ Value str_replace(Runtime& rt, const Value& text, const Str& from, const Str& to
     }
   } else {
     const std::string_view wanted = from.view();
-    size_t at = view.find(wanted);
+    size_t at = find_text(rt, view, wanted);
     if (at == std::string_view::npos) return text;
     for (; at != std::string_view::npos && count > 0 && rt.step(); --count) {
       out.append(text.s.sub(begin, at - begin));
       out.append(to);
       begin = at + wanted.size();
-      at = view.find(wanted, begin);
+      at = find_text(rt, view, wanted, begin);
     }
   }
   out.append(text.s.sub(begin, view.size() - begin));
@@ -389,6 +393,7 @@ Value str_join(Runtime& rt, const Value& separator, const std::vector<Value>& it
 }
 
 Value str_case(Runtime& rt, const Value& text, Case to) {
+  if (!rt.work(4 * kCharCost * text.s.len)) return {};
   StrBuilder out(rt);
   bool first = true;
   bool in_word = false;
@@ -416,6 +421,7 @@ Value str_case(Runtime& rt, const Value& text, Case to) {
 std::vector<Str> str_lines(Runtime& rt, const Str& s, bool keep_ends) {
   std::vector<Str> lines;
   const std::string_view text = s.view();
+  if (!rt.work(kCharCost * text.size())) return {};
   size_t begin = 0;
   for (size_t i = 0; i < text.size() && !rt.failed();) {
     const Utf8Char c = decode_utf8(text.substr(i));
@@ -434,7 +440,7 @@ std::vector<Str> str_lines(Runtime& rt, const Str& s, bool keep_ends) {
 }
 
 Value str_center(Runtime& rt, const Str& text, int64_t width, std::string_view fill) {
-  const int64_t pad = width - static_cast<int64_t>(count_chars(text.view()));
+  const int64_t pad = width - length(rt, Value::string(text));
   if (pad <= 0) return Value::string(text);
   const int64_t left = pad / 2 + (pad & width & 1);
   StrBuilder out(rt);

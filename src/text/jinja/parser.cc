@@ -70,11 +70,11 @@ void Parser::fail_depth() {
 }
 
 NameId Parser::intern(std::string_view name) {
-  const auto it = name_ids_.find(name);
-  if (it != name_ids_.end()) return it->second;
+  const auto it = template_->name_ids.find(name);
+  if (it != template_->name_ids.end()) return it->second;
   const auto id = static_cast<NameId>(template_->names.size());
   template_->names.emplace_back(name);
-  name_ids_.emplace(std::string(name), id);
+  template_->name_ids.emplace(std::string(name), id);
   return id;
 }
 

@@ -3,7 +3,6 @@
 //
 // Errors are sticky: the first one moves the cursor to the end, after which every loop stops.
 #pragma once
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -119,7 +118,6 @@ class Parser {
   Frame frame_;
   std::vector<Error> unknown_;     // filters and tests that do not exist, outside of conditionals
   std::vector<MacroDef*> macros_;  // the ones around this place, innermost last
-  std::map<std::string, NameId, std::less<>> name_ids_;
   std::unique_ptr<Template> template_;
 };
 

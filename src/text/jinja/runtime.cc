@@ -96,10 +96,11 @@ Str Runtime::concat(const Str& a, const Str& b) {
     return {nullptr, 0, 0};
   }
   if (a.buf->growable() && a.off + a.len == a.buf->size()) {
-    const size_t was = a.buf->view().size();
-    if (was + b.len <= kRenderBytesMax && charge_memory(b.len) && step(b.len / kBytesPerStep)) {
-      b.for_each_run([&a](std::string_view run, Origin origin) { a.buf->append(run, origin); });
-      return {a.buf, a.off, a.len + b.len};
+    if (a.buf->size() + b.len <= kRenderBytesMax) {
+      bool ok = true;
+      b.for_each_run(
+          [&](std::string_view run, Origin origin) { ok = ok && append(*a.buf, run, origin); });
+      return ok ? Str{a.buf, a.off, a.len + b.len} : Str{nullptr, 0, 0};
     }
   }
   StrBuilder out(*this);
@@ -108,8 +109,22 @@ Str Runtime::concat(const Str& a, const Str& b) {
   return out.finish();
 }
 
+bool Runtime::append(Buf& buf, std::string_view text, Origin origin) {
+  if (text.empty()) return !failed();
+  if (text.size() > kRenderBytesMax - std::min(buf.size(), kRenderBytesMax)) {
+    exhausted(fmt::format("a text is longer than {} bytes", kRenderBytesMax));
+    return false;
+  }
+  if (!work(kAppendCost + text.size())) return false;
+  const size_t was = buf.bytes_held();
+  if (text.size() > memory_left_) return charge_memory(text.size());
+  buf.append(text, origin);
+  return charge_memory(buf.bytes_held() - was);
+}
+
 List* Runtime::new_list(size_t n_expected) {
   List* list = &lists_.emplace_back();
+  if (!work(n_expected * kCharCost)) return list;
   if (charge_memory(sizeof(List) + n_expected * sizeof(Value))) list->items.reserve(n_expected);
   return list;
 }
@@ -161,16 +176,6 @@ Value Runtime::undefined_unsafe(const Value& object, std::string_view name) {
 }
 Value Runtime::undefined_text(std::string_view sentence) {
   return undefined({UndefinedInfo::Why::kText, {}, std::string(sentence)});
-}
-
-void StrBuilder::append(std::string_view text, Origin origin) {
-  if (text.empty()) return;
-  if (text.size() > kRenderBytesMax - std::min(buf_->size(), kRenderBytesMax)) {
-    rt_.exhausted(fmt::format("a text is longer than {} bytes", kRenderBytesMax));
-    return;
-  }
-  if (!rt_.charge_memory(text.size()) || !rt_.step(text.size() / kBytesPerStep)) return;
-  buf_->append(text, origin);
 }
 
 void StrBuilder::append_char(char32_t c, Origin origin) {

@@ -24,11 +24,16 @@
 namespace maru::text::jinja {
 
 // All strings, lists and scopes of one render together.
-inline constexpr size_t kRenderMemoryMax = 32 * kRenderBytesMax;
+inline constexpr size_t kRenderMemoryMax = 8 * kRenderBytesMax;
 // range() in Jinja's sandbox has the same bound.
 inline constexpr int64_t kRangeMax = 100'000;
 // Bytes copied or compared that cost as much as one step.
-inline constexpr size_t kBytesPerStep = 256;
+inline constexpr size_t kBytesPerStep = 128;
+// One character decoded, one piece appended, one number written cost as much as so many bytes.
+inline constexpr size_t kCharCost = 8;
+inline constexpr size_t kAppendCost = 24;
+inline constexpr size_t kNumberCost = 512;
+inline constexpr size_t kLongNumberCost = 131'072;  // hundreds of digits
 // Dictionary entries scanned that cost as much as one step.
 inline constexpr size_t kEntriesPerStep = 16;
 
@@ -67,6 +72,12 @@ class Runtime {
     steps_left_ -= n;
     return !failed();
   }
+  // The same for so many bytes read or written; what is less than a step adds up.
+  bool work(size_t n_bytes) {
+    n_bytes += worked_bytes_;
+    worked_bytes_ = n_bytes % kBytesPerStep;
+    return step(n_bytes / kBytesPerStep);
+  }
   bool charge_memory(size_t bytes);
 
   Str str(std::string_view text, Origin origin);
@@ -75,7 +86,12 @@ class Runtime {
   Value borrowed(std::string_view text, Origin origin);
   // a + b; appends in place where a ends its buffer.
   Str concat(const Str& a, const Str& b);
-  Buf* new_buf() { return &bufs_.emplace_back(); }
+  Buf* new_buf() {
+    charge_memory(sizeof(Buf));
+    return &bufs_.emplace_back();
+  }
+  // Appends to a growable buffer; false where the budget or a text's length does not allow it.
+  bool append(Buf& buf, std::string_view text, Origin origin);
 
   // Nothing but an empty list; add() charges.
   List* new_list(size_t n_expected = 0);
@@ -117,6 +133,7 @@ class Runtime {
 
   int64_t now_unix_seconds_;
   size_t steps_left_ = kRenderStepsMax;
+  size_t worked_bytes_ = 0;  // less than a step's
   size_t memory_left_ = kRenderMemoryMax;
   std::optional<Error> error_;
   bool located_ = false;
@@ -131,7 +148,7 @@ class Runtime {
 class StrBuilder {
  public:
   explicit StrBuilder(Runtime& rt) : rt_(rt), buf_(rt.new_buf()) {}
-  void append(std::string_view text, Origin origin);
+  void append(std::string_view text, Origin origin) { rt_.append(*buf_, text, origin); }
   void append(const Str& text) {
     text.for_each_run([this](std::string_view run, Origin origin) { append(run, origin); });
   }

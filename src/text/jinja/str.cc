@@ -1,6 +1,7 @@
 #include "text/jinja/str.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 #include "base/utf8.h"
@@ -46,16 +47,44 @@ size_t Buf::run_at(uint32_t offset) const {
   return static_cast<size_t>(it - runs_.begin());
 }
 
+namespace {
+
+constexpr size_t kBlock = 8;
+
+// Whether kBlock bytes at `text` are all ASCII.
+bool is_ascii_block(const char* text) {
+  uint64_t bytes = 0;
+  std::memcpy(&bytes, text, kBlock);
+  return (bytes & 0x8080808080808080) == 0;
+}
+
+}  // namespace
+
+bool is_ascii(std::string_view text) {
+  size_t i = 0;
+  while (i + kBlock <= text.size() && is_ascii_block(text.data() + i)) i += kBlock;
+  return std::all_of(text.begin() + static_cast<ptrdiff_t>(i), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
 size_t count_chars(std::string_view text) {
-  if (is_ascii(text)) return text.size();
   size_t n = 0;
-  for (size_t i = 0; i < text.size(); ++n) i += decode_utf8(text.substr(i)).n_bytes;
+  for (size_t i = 0; i < text.size();) {
+    const bool is_block = i + kBlock <= text.size() && is_ascii_block(text.data() + i);
+    i += is_block ? kBlock : decode_utf8(text.substr(i)).n_bytes;
+    n += is_block ? kBlock : 1;
+  }
   return n;
 }
 
 size_t char_offset(std::string_view text, size_t index) {
   size_t i = 0;
-  for (; index > 0 && i < text.size(); --index) i += decode_utf8(text.substr(i)).n_bytes;
+  while (index > 0 && i < text.size()) {
+    const bool is_block =
+        index >= kBlock && i + kBlock <= text.size() && is_ascii_block(text.data() + i);
+    i += is_block ? kBlock : decode_utf8(text.substr(i)).n_bytes;
+    index -= is_block ? kBlock : 1;
+  }
   return i;
 }
 

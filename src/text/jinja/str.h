@@ -30,6 +30,9 @@ class Buf {
   std::string_view view() const { return borrowed_.data() != nullptr ? borrowed_ : owned_; }
   size_t size() const { return view().size(); }
   bool growable() const { return growable_; }
+  // Memory taken for bytes and origins; what is borrowed is not counted.
+  size_t bytes_held() const { return owned_.capacity() + runs_.capacity() * sizeof(Run); }
+  size_t n_runs() const { return runs_.empty() ? 1 : runs_.size(); }
   // Requires: growable(). `text` may point into this Buf.
   void append(std::string_view text, Origin origin);
 
@@ -78,12 +81,7 @@ struct Str {
 size_t count_chars(std::string_view text);
 // The byte offset of character `index`, or text.size() where there are fewer.
 size_t char_offset(std::string_view text, size_t index);
-inline bool is_ascii(std::string_view text) {
-  for (const char c : text) {
-    if (static_cast<unsigned char>(c) >= 0x80) return false;
-  }
-  return true;
-}
+bool is_ascii(std::string_view text);
 
 // str.isspace() of one character.
 bool is_space(char32_t c);

@@ -23,7 +23,7 @@ class JsonWriter {
       has_indent_ = true;
       if (indent.as_int() > static_cast<int64_t>(kTemplateBytesMax)) {
         rt_.exhausted("the indent of tojson is too large");
-      } else {
+      } else if (rt_.work(static_cast<size_t>(std::max<int64_t>(indent.as_int(), 0)))) {
         indent_ = std::string(static_cast<size_t>(std::max<int64_t>(indent.as_int(), 0)), ' ');
       }
     }
@@ -51,7 +51,7 @@ class JsonWriter {
   void newline(size_t depth) {
     if (!has_indent_) return;
     put("\n");
-    for (size_t i = 0; i < depth; ++i) put(indent_);
+    for (size_t i = 0; i < depth && !indent_.empty(); ++i) put(indent_);
   }
 
   void write(const Value& v, size_t depth) {
