@@ -23,6 +23,16 @@ TEST(ParseJson, SaysWhereTheErrorIs) {
 
 TEST(ParseJson, RefusesInvalidUtf8) { EXPECT_FALSE(parse_json("\"\xff\"").ok()); }
 
+TEST(ParseJson, OfAKeyThatOccursTwiceTheLastValueWins) {
+  EXPECT_EQ(dump_json(parse_json(R"({"a":1,"b":[2],"a":{"c":3},"d":4,"b":5,"a":6})").value()),
+            R"({"a":6,"b":5,"d":4})");
+}
+
+TEST(ParseJson, RefusesNumbersBeyondDouble) {
+  EXPECT_FALSE(parse_json("1e999").ok());
+  EXPECT_EQ(parse_json("18446744073709551616").value(), 18446744073709551616.0);
+}
+
 TEST(DumpJson, KeepsKeyOrderAndReplacesBadBytes) {
   EXPECT_EQ(dump_json(Json{{"b", 1}, {"a", "\xff"}}), "{\"b\":1,\"a\":\"\xef\xbf\xbd\"}");
 }

@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <limits>
 #include <string>
@@ -16,6 +15,7 @@
 #include "gguf/file.h"
 #include "gguf/writer.h"
 #include "memory_meter.h"
+#include "mutate.h"
 #include "source_dir.h"
 
 namespace maru::gguf {
@@ -45,46 +45,6 @@ std::string model_like_file() {
   writer.add_tensor("blk.0.attn_q.weight", tensor::DType::kQ8_0, std::vector<uint64_t>{32, 2},
                     data.first(68));
   return writer.finish();
-}
-
-uint64_t interesting(Rng& rng, size_t n_bytes) {
-  const std::array<uint64_t, 14> kValues = {0,          1,          2,          7,          9,
-                                            32,         255,        65'535,     0x7FFFFFFF, n_bytes,
-                                            0xFFFFFFFF, 1ull << 61, 1ull << 63, ~0ull};
-  const uint64_t value = kValues[rng.below(kValues.size())];
-  return rng.below(3) == 0 ? value + rng.below(33) - 16 : value;
-}
-
-// Changes the header mostly: that is where sizes are.
-void mutate(std::string& bytes, Rng& rng) {
-  const size_t n_changes = 1 + rng.below(4);
-  for (size_t i = 0; i < n_changes && !bytes.empty(); ++i) {
-    const size_t at =
-        rng.below(rng.below(2) == 0 ? std::min<size_t>(bytes.size(), 64) : bytes.size());
-    switch (rng.below(7)) {
-      case 0:
-        bytes[at] = static_cast<char>(bytes[at] ^ (1 << rng.below(8)));
-        break;
-      case 1:
-        bytes[at] = static_cast<char>(rng.next());
-        break;
-      case 2:
-      case 3: {
-        const uint64_t value = interesting(rng, bytes.size());
-        const size_t n = std::min<size_t>(rng.below(2) == 0 ? 4 : 8, bytes.size() - at);
-        for (size_t b = 0; b < n; ++b) bytes[at + b] = static_cast<char>(value >> (8 * b));
-        break;
-      }
-      case 4:
-        bytes.resize(rng.below(bytes.size() + 1));
-        break;
-      case 5:
-        bytes.insert(at, bytes.substr(rng.below(bytes.size()), rng.below(64)));
-        break;
-      default:
-        bytes.erase(at, rng.below(16));
-    }
-  }
 }
 
 // Reads everything that a File hands out; each view must lie inside `bytes`.
@@ -145,7 +105,7 @@ TEST(GgufFuzz, MutatedFilesAreRefusedOrSound) {
   for (uint64_t seed = first; seed < first + n_iterations; ++seed) {
     Rng rng(seed);
     std::string bytes = original;
-    mutate(bytes, rng);
+    testing_support::mutate_bytes(bytes, rng);
     bytes.shrink_to_fit();  // so that a sanitizer sees a read past the end
     parse_and_use(bytes, n_accepted);
     if (testing::Test::HasFatalFailure()) FAIL() << "seed " << seed;
@@ -180,8 +140,8 @@ TEST(GgufFuzz, MutatedModelsAreRefusedOrSound) {
     std::string& bytes = files[rng.below(files.size())];
     const size_t at = rng.below(std::min<size_t>(bytes.size() - 8, 32 << 10));
     const std::string before = bytes.substr(at, 8);
-    const uint64_t value = interesting(rng, bytes.size());
-    for (size_t b = 0; b < 8; ++b) bytes[at + b] = static_cast<char>(value >> (8 * b));
+    testing_support::overwrite_number(bytes, at,
+                                      testing_support::interesting_number(rng, bytes.size()), 8);
     parse_and_use(bytes, n_accepted);
     if (testing::Test::HasFatalFailure()) FAIL() << "seed " << seed;
     bytes.replace(at, 8, before);

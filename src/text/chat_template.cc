@@ -76,6 +76,22 @@ void mark_roles(Runtime& rt, const Value& messages) {
   }
 }
 
+// The engine's own variables: what a request sends along may not take their place.
+constexpr std::array<std::string_view, 4> kReserved{"messages", "tools", "documents",
+                                                    "add_generation_prompt"};
+
+Result<void> check_kwargs(const RenderInputs& inputs) {
+  if (!inputs.kwargs.is_object()) return {};
+  for (const auto& [name, value] : inputs.kwargs.items()) {
+    const bool is_token = inputs.tokens.is_object() && inputs.tokens.contains(name);
+    if (is_token || std::ranges::find(kReserved, name) != kReserved.end()) {
+      return Error::invalid(
+          fmt::format("'{}' cannot be given to the chat template: the engine sets it", name));
+    }
+  }
+  return {};
+}
+
 void define_all(jinja::Evaluator& evaluator, Runtime& rt, const Json& object, Origin origin) {
   if (!object.is_object()) return;
   for (const auto& [name, value] : object.items()) {
@@ -100,6 +116,7 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view source) {
 }
 
 Result<Spans> ChatTemplate::render(const RenderInputs& inputs) const {
+  MARU_TRY_VOID(check_kwargs(inputs));
   Runtime rt(inputs.now_unix_seconds);
   jinja::Evaluator evaluator(rt, *impl_->source);
   for (const jinja::GlobalDef& global : jinja::globals()) {

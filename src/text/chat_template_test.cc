@@ -213,6 +213,19 @@ TEST(ChatTemplate, OnlyTheNamesOfRolesAreLiteralInMessages) {
   EXPECT_EQ(spans.value(), expected);
 }
 
+// vLLM CVE-2025-62426 was such a request.
+TEST(ChatTemplate, RequestsCannotReplaceWhatTheEngineSets) {
+  const auto parsed = ChatTemplate::parse("{{ bos_token }}{{ messages|length }}{{ mine }}");
+  const Json tokens{{"bos_token", "<s>"}};
+  EXPECT_TRUE(parsed->render({.tokens = tokens, .kwargs = {{"mine", 1}}}).ok());
+  for (const char* name :
+       {"messages", "tools", "documents", "add_generation_prompt", "bos_token"}) {
+    const auto result = parsed->render({.tokens = tokens, .kwargs = {{name, "x"}}});
+    ASSERT_FALSE(result.ok()) << name;
+    EXPECT_EQ(result.error().code, ErrorCode::kInvalidArgument);
+  }
+}
+
 TEST(ChatTemplate, LimitsAreClearErrorsAndNotHangs) {
   const std::string_view sources[] = {
       "{{ 'x' * 1000000000 }}",
