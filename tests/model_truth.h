@@ -104,7 +104,7 @@ class Sequence {
  public:
   Sequence(model::Model& model, size_t n_tokens_max) : model_(model) {
     const size_t n_blocks = n_tokens_max / model::kBlockTokens + 1;
-    kv_ = std::move(model.make_kv_store(n_blocks)).value();
+    kv_ = std::move(model.make_kv_store(n_blocks, 1)).value();
     // Blocks in an order of their own: nothing may depend on their numbers.
     for (size_t i = n_blocks; i > 0; --i) blocks_.push_back(static_cast<BlockId>(i - 1));
   }

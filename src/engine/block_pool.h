@@ -1,10 +1,12 @@
-// engine/block_pool.h - which KV blocks are in use, and by how many.
+// engine/block_pool.h - which KV blocks are in use, and by how many. A second one does the same for
+// recurrent states.
 //
 // Engine takes blocks for its sequences, PrefixCache keeps those of finished ones. It must not know
 // what is in a block. Threads: the engine thread.
 #pragma once
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "model/model.h"
@@ -12,6 +14,8 @@
 namespace maru::engine {
 
 using model::BlockId;
+using model::StateId;
+static_assert(std::is_same_v<BlockId, StateId>);  // one kind of pool serves both
 
 class BlockPool {
  public:

@@ -21,6 +21,12 @@ constexpr size_t kStepTokensMax = 1024;
 // Rows of a score per step: each needs all logits, 32 rows of 262,144 tokens are 32 MiB.
 constexpr size_t kScoreRowsMax = 32;
 
+// So many that each can hold the states it may need.
+size_t running_max(const model::ModelInfo& info, const EngineOptions& options) {
+  if (info.state_bytes == 0) return options.n_running_max;
+  return std::min(options.n_running_max, options.n_states / kStatesPerSequence);
+}
+
 size_t blocks_for(size_t n_tokens) { return (n_tokens + kBlockTokens - 1) / kBlockTokens; }
 
 }  // namespace
@@ -33,6 +39,10 @@ struct Engine::Sequence {
   size_t n_computed = 0;
   size_t n_prompt = 0;
   size_t n_tokens_end = 0;
+  // Where the model has states.
+  std::optional<StateId> state;         // while it runs; stands at n_computed
+  std::optional<StateId> border_state;  // stands at n_border
+  size_t n_border = 0;                  // the prompt's last block border; 0 = none
   // Of a generation.
   std::optional<Sampler> sampler;
   std::optional<StopMatcher> matcher;
@@ -55,7 +65,8 @@ Result<std::unique_ptr<Engine>> Engine::create(model::Model& model, const TokenT
                                                const Clock& clock, const EngineOptions& options,
                                                Sink sink) {
   CHECK(options.n_ctx >= 2 && options.n_blocks >= blocks_for(options.n_ctx));
-  MARU_TRY(kv, model.make_kv_store(options.n_blocks));
+  CHECK(running_max(model.info(), options) >= 1);
+  MARU_TRY(kv, model.make_kv_store(options.n_blocks, options.n_states));
   return std::unique_ptr<Engine>(
       new Engine(model, std::move(kv), tokens, clock, options, std::move(sink)));
 }
@@ -70,8 +81,9 @@ Engine::Engine(model::Model& model, std::unique_ptr<model::KvStore> kv, const To
       sink_(std::move(sink)),
       kv_(std::move(kv)),
       pool_(options.n_blocks),
-      cache_(pool_),
-      scheduler_({options.n_blocks, options.n_running_max, options.n_waiting_max}),
+      states_(model.info().state_bytes > 0 ? options.n_states : 0),
+      cache_(pool_, states_),
+      scheduler_({options.n_blocks, running_max(model.info(), options), options.n_waiting_max}),
       scratch_(n_vocab_),
       n_step_tokens_(kStepTokensFirst) {}
 
@@ -123,11 +135,15 @@ bool Engine::enqueue(std::unique_ptr<Sequence> sequence, size_t n_chunk_max) {
   CHECK(!sequences_.contains(id));
   sequence->n_prompt = sequence->tokens.size();
   sequence->usage.n_prompt = sequence->n_prompt;
+  if (states_.n_blocks() > 0 && !sequence->score) {  // below the last token, which is evaluated
+    sequence->n_border = (sequence->n_prompt - 1) / kBlockTokens * kBlockTokens;
+  }
   sequence->submitted_ns = clock_.monotonic_ns();
   const bool accepted = scheduler_.enqueue({.id = id,
                                             .n_tokens = sequence->n_prompt,
                                             .n_tokens_end = sequence->n_tokens_end,
-                                            .n_chunk_max = n_chunk_max});
+                                            .n_chunk_max = n_chunk_max,
+                                            .n_cut = sequence->n_border});
   if (!accepted) {
     sink_(id, Failed{Error::exhausted("too many requests wait for this model already")});
     return false;
@@ -163,6 +179,9 @@ bool Engine::step() {
     Sequence& sequence = *sequences_.at(work.id);
     sequence.n_computed += work.n_tokens;
     if (sequence.n_computed <= sequence.n_prompt) totals_.n_tokens_prompt += work.n_tokens;
+    if (sequence.n_border > 0 && sequence.n_computed == sequence.n_border) {
+      keep_border_state(sequence);
+    }
     const bool has_new = !sequence.score && sequence.n_computed == sequence.tokens.size();
     const size_t n_rows = sequence.score ? work.n_tokens : (has_new ? 1 : 0);
     const auto rows = std::span(logits_).subspan(row * n_vocab_, n_rows * n_vocab_);
@@ -186,6 +205,7 @@ void Engine::admit() {
     Sequence& sequence = *sequences_.at(*id);
     sequence.admitted_ns = clock_.monotonic_ns();
     sequence.usage.queue_seconds = seconds_since(sequence.submitted_ns);
+    if (states_.n_blocks() > 0) sequence.state = take_state();
     if (!sequence.score) reuse_prefix(sequence);
   }
 }
@@ -195,6 +215,7 @@ void Engine::reuse_prefix(Sequence& sequence) {
   const auto wanted = std::span(sequence.tokens).first(sequence.n_prompt - 1);
   const PrefixCache::Match match = cache_.find(wanted, sequence.cache_salt);
   if (match.n_tokens == 0) return;
+  if (match.state) kv_->copy_state(*match.state, *sequence.state);
   const size_t n_full = match.n_tokens / kBlockTokens;
   for (size_t i = 0; i < n_full; ++i) {
     pool_.share(match.blocks[i]);
@@ -218,6 +239,17 @@ BlockId Engine::take_block() {
   return *pool_.take();
 }
 
+// The same: there are kStatesPerSequence for each that may run.
+StateId Engine::take_state() {
+  while (states_.n_free() == 0) CHECK(cache_.evict());
+  return *states_.take();
+}
+
+void Engine::keep_border_state(Sequence& sequence) {
+  sequence.border_state = take_state();
+  kv_->copy_state(*sequence.state, *sequence.border_state);
+}
+
 void Engine::forward(const std::vector<Work>& batch) {
   std::vector<model::Slice> slices;
   size_t n_rows = 0;
@@ -231,7 +263,8 @@ void Engine::forward(const std::vector<Work>& batch) {
         {.tokens = std::span(sequence.tokens).subspan(sequence.n_computed, work.n_tokens),
          .position = sequence.n_computed,
          .blocks = sequence.blocks,
-         .n_logits = n_logits});
+         .n_logits = n_logits,
+         .state = sequence.state.value_or(0)});
     n_rows += n_logits;
   }
   if (logits_.size() < n_rows * n_vocab_) logits_.resize(n_rows * n_vocab_);
@@ -323,12 +356,16 @@ void Engine::end(Sequence& sequence, Event last) {
   const bool is_useful =
       !sequence.score && sequence.n_computed > 0 && !std::holds_alternative<Failed>(last);
   if (is_useful) {
+    std::vector<PrefixCache::Snapshot> snapshots;
+    if (sequence.border_state) snapshots.push_back({sequence.n_border, *sequence.border_state});
+    if (sequence.state) snapshots.push_back({sequence.n_computed, *sequence.state});
     sequence.tokens.resize(sequence.n_computed);
-    CHECK(sequence.blocks.size() == blocks_for(sequence.n_computed));
-    cache_.keep(std::move(sequence.tokens), std::move(sequence.blocks),
+    cache_.keep(std::move(sequence.tokens), std::move(sequence.blocks), std::move(snapshots),
                 std::move(sequence.cache_salt));
   } else {
     pool_.release(sequence.blocks);
+    if (sequence.border_state) states_.release(*sequence.border_state);
+    if (sequence.state) states_.release(*sequence.state);
   }
   sink_(sequence.id, std::move(last));
 }
@@ -349,13 +386,17 @@ EngineTotals Engine::totals() const {
 void Engine::check_integrity() const {
   scheduler_.check_integrity();
   CHECK(sequences_.size() == scheduler_.n_running() + scheduler_.n_waiting());
-  std::vector<BlockId> holders;
+  std::vector<BlockId> blocks;
+  std::vector<StateId> states;
   for (const auto& [id, sequence] : sequences_) {
     CHECK(!sequence->ended && sequence->blocks.size() == blocks_for(sequence->n_computed));
-    holders.insert(holders.end(), sequence->blocks.begin(), sequence->blocks.end());
+    blocks.insert(blocks.end(), sequence->blocks.begin(), sequence->blocks.end());
+    if (sequence->state) states.push_back(*sequence->state);
+    if (sequence->border_state) states.push_back(*sequence->border_state);
   }
-  cache_.append_holders(holders);
-  pool_.check_integrity(holders);
+  cache_.append_holders(blocks, states);
+  pool_.check_integrity(blocks);
+  states_.check_integrity(states);
 }
 
 }  // namespace maru::engine

@@ -6,8 +6,10 @@
 //
 // One step: admit what fits, plan a batch (scheduler.h), one forward pass, then sample or score
 // each sequence's rows and emit its events. A prompt whose beginning was evaluated before starts
-// from there (prefix_cache.h).
-// Threads: one; events are emitted inside of submit, cancel and step.
+// from there (prefix_cache.h). Where the model has recurrent states, each running sequence holds
+// one, and a copy of it as it was at the last block border of its prompt: that is where the next
+// prompt of a chat, or the same one again, goes on from. Threads: one; events are emitted inside of
+// submit, cancel and step.
 #pragma once
 #include <functional>
 #include <map>
@@ -27,9 +29,13 @@
 
 namespace maru::engine {
 
+// What a running sequence may hold: its own state and that of the border.
+inline constexpr size_t kStatesPerSequence = 2;
+
 struct EngineOptions {
   size_t n_ctx = 0;     // longest sequence
   size_t n_blocks = 0;  // of the KV pool; at least n_ctx needs
+  size_t n_states = 0;  // of the state pool; at least kStatesPerSequence where the model has states
   size_t n_running_max = 32;
   size_t n_waiting_max = 512;
 };
@@ -77,6 +83,8 @@ class Engine {
   void admit();
   void reuse_prefix(Sequence& sequence);
   BlockId take_block();
+  StateId take_state();
+  void keep_border_state(Sequence& sequence);
   void forward(const std::vector<Work>& batch);
   void adapt_budget(double seconds, size_t n_tokens);
   void generate(Sequence& sequence, std::span<float> logits);
@@ -95,6 +103,7 @@ class Engine {
   Sink sink_;
   std::unique_ptr<model::KvStore> kv_;
   BlockPool pool_;
+  BlockPool states_;  // empty where the model has no states
   PrefixCache cache_;
   Scheduler scheduler_;
   Sampler::Scratch scratch_;

@@ -15,7 +15,7 @@ class EngineTest : public testing::Test {
  protected:
   std::unique_ptr<Engine> make(const EngineOptions& options) {
     return Engine::create(
-               model_, tokens_, clock_, options,
+               options.n_states > 0 ? recurrent_ : model_, tokens_, clock_, options,
                [this](SequenceId id, Event event) { events_[id].push_back(std::move(event)); })
         .value();
   }
@@ -35,6 +35,7 @@ class EngineTest : public testing::Test {
   const Error& error(SequenceId id) { return std::get<Failed>(events_[id].back()).error; }
 
   FakeModel model_{kVocab};
+  FakeModel recurrent_{kVocab, /*is_recurrent=*/true};
   TokenTable tokens_ = fake_tokens(kVocab);
   ManualClock clock_;
   std::map<SequenceId, std::vector<Event>> events_;
@@ -69,6 +70,45 @@ TEST_F(EngineTest, AChatThatGoesOnIsNotEvaluatedAgainAndAnswersTheSame) {
   run(*cold);
   EXPECT_EQ(done(3).usage.n_cached, 0u);
   EXPECT_EQ(ids_of(2), ids_of(3));
+}
+
+// A state stands at one position: a prompt goes on from the end of what was evaluated, or from the
+// last block border of the earlier prompt, and from nowhere else.
+TEST_F(EngineTest, AStateIsReusedOnlyWhereItStands) {
+  const auto engine = make({.n_ctx = 512, .n_blocks = 32, .n_states = 6});
+  const auto cached = [&](SequenceId id, std::vector<TokenId> prompt) {
+    engine->submit(id, job(prompt, 20));
+    run(*engine);
+    const auto cold = make({.n_ctx = 512, .n_blocks = 32, .n_states = 2});
+    cold->submit(100 + id, job(std::move(prompt), 20));
+    run(*cold);
+    EXPECT_EQ(ids_of(id), ids_of(100 + id));
+    return done(id).usage.n_cached;
+  };
+  std::vector<TokenId> history = counting(150);
+  EXPECT_EQ(cached(1, history), 0u);
+  EXPECT_EQ(cached(2, history), 128u);  // the same prompt again
+  const auto answer = ids_of(1);
+  history.insert(history.end(), answer.begin(), answer.end());
+  history.insert(history.end(), {1, 2, 3});
+  EXPECT_EQ(cached(3, history), 169u);  // the chat goes on
+  auto other = counting(150);
+  other[140] = 7;
+  EXPECT_EQ(cached(4, other), 128u);  // another end behind the border
+  other[100] = 7;
+  EXPECT_EQ(cached(5, other), 0u);  // the border at 64 was not kept
+}
+
+// With room for one running sequence the second waits, whatever n_running_max says.
+TEST_F(EngineTest, StatesLimitWhatRuns) {
+  const auto engine = make({.n_ctx = 128, .n_blocks = 8, .n_states = 3});
+  engine->submit(1, job(counting(70), 5));
+  engine->submit(2, job(counting(70), 5));
+  EXPECT_TRUE(engine->step());
+  EXPECT_EQ(engine->totals().n_running, 1u);
+  EXPECT_EQ(engine->totals().n_waiting, 1u);
+  run(*engine);
+  EXPECT_EQ(ids_of(1), ids_of(2));
 }
 
 TEST_F(EngineTest, NothingIsReusedAcrossSalts) {

@@ -1,7 +1,8 @@
 // engine/fake_model.h - a model of a few lines for tests of engine/ and link/: its logits are a
 // hash of the whole sequence, carried forward through the KV blocks.
 //
-// A wrong block, a wrong position, a stale copy or a token that was skipped gives other logits.
+// A wrong block, a wrong position, a stale copy or a token that was skipped gives other logits. A
+// recurrent one carries the hash in its states as well, and aborts where the two differ.
 // Like the real ones it is batch invariant. Threads: as model::Model.
 #pragma once
 #include <atomic>
@@ -19,11 +20,21 @@ namespace maru::engine {
 
 class FakeKv final : public model::KvStore {
  public:
-  explicit FakeKv(size_t n_blocks) : n_blocks_(n_blocks), hashes(n_blocks * model::kBlockTokens) {}
+  struct State {
+    size_t position = 0;
+    uint64_t hash = 0;
+  };
+
+  FakeKv(size_t n_blocks, size_t n_states)
+      : n_blocks_(n_blocks), hashes(n_blocks * model::kBlockTokens), states(n_states) {}
   size_t n_blocks() const override { return n_blocks_; }
   void copy_block(model::BlockId from, model::BlockId to, size_t n_tokens) override {
     for (size_t i = 0; i < n_tokens; ++i) at(to, i) = at(from, i);
   }
+  void copy_state(model::StateId from, model::StateId to) override {
+    states.at(to) = states.at(from);
+  }
+  State& state(model::StateId id) { return states.at(id); }
   uint64_t& at(model::BlockId block, size_t i) {
     return hashes.at(block * model::kBlockTokens + i);
   }
@@ -31,20 +42,23 @@ class FakeKv final : public model::KvStore {
  private:
   size_t n_blocks_;
   std::vector<uint64_t> hashes;
+  std::vector<State> states;
 };
 
 class FakeModel final : public model::Model {
  public:
-  explicit FakeModel(size_t n_vocab) {
+  explicit FakeModel(size_t n_vocab, bool is_recurrent = false) {
     info_.architecture = "fake";
     info_.n_vocab = n_vocab;
     info_.n_ctx_train = 1 << 20;
     info_.kv_block_bytes = model::kBlockTokens * sizeof(uint64_t);
+    info_.state_bytes = is_recurrent ? sizeof(FakeKv::State) : 0;
   }
 
   const model::ModelInfo& info() const override { return info_; }
-  Result<std::unique_ptr<model::KvStore>> make_kv_store(size_t n_blocks) const override {
-    return std::unique_ptr<model::KvStore>(new FakeKv(n_blocks));
+  Result<std::unique_ptr<model::KvStore>> make_kv_store(size_t n_blocks,
+                                                        size_t n_states) const override {
+    return std::unique_ptr<model::KvStore>(new FakeKv(n_blocks, n_states));
   }
   model::Counters counters() const override { return {.rows = n_rows_}; }
 
@@ -60,9 +74,14 @@ class FakeModel final : public model::Model {
           hash = store.at(slice.blocks[(position - 1) / model::kBlockTokens],
                           (position - 1) % model::kBlockTokens);
         }
+        if (info_.state_bytes > 0 && position > 0) {
+          const FakeKv::State& state = store.state(slice.state);
+          CHECK(state.position == position && state.hash == hash);
+        }
         hash = Rng(hash * 31 + static_cast<uint64_t>(slice.tokens[i]) + position).next();
         store.at(slice.blocks[position / model::kBlockTokens], position % model::kBlockTokens) =
             hash;
+        if (info_.state_bytes > 0) store.state(slice.state) = {position + 1, hash};
         ++n_rows_;
         if (slice.tokens.size() - i > slice.n_logits) continue;
         Rng rng(hash);

@@ -18,7 +18,8 @@ size_t n_left(const Entry& entry) { return entry.n_tokens - entry.n_computed; }
 
 bool Scheduler::enqueue(const Entry& entry) {
   CHECK(entry.n_tokens >= 1 && entry.n_tokens <= entry.n_tokens_end);
-  CHECK(entry.n_chunk_max >= 1 && entry.n_computed == 0 && blocks_of(entry) <= limits_.n_blocks);
+  CHECK(entry.n_chunk_max >= 1 && entry.n_computed == 0 && entry.n_cut < entry.n_tokens);
+  CHECK(blocks_of(entry) <= limits_.n_blocks);
   if (waiting_.size() >= limits_.n_waiting_max) return false;
   waiting_.push_back(entry);
   return true;
@@ -50,7 +51,8 @@ std::vector<Work> Scheduler::plan(size_t n_tokens_max) const {
       work.push_back({entry.id, 1});
       continue;
     }
-    const size_t n = std::min({n_left(entry), entry.n_chunk_max, n_prefill});
+    size_t n = std::min({n_left(entry), entry.n_chunk_max, n_prefill});
+    if (entry.n_computed < entry.n_cut) n = std::min(n, entry.n_cut - entry.n_computed);
     n_prefill -= n;
     if (n > 0) work.push_back({entry.id, n});
   }

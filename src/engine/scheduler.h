@@ -31,6 +31,7 @@ struct Entry {
   size_t n_tokens_end = 0;  // the most it may ever hold
   size_t n_chunk_max = 0;   // the most that one step evaluates of it
   size_t n_computed = 0;    // evaluated, so that their KV is there
+  size_t n_cut = 0;         // a step ends there, so that the state can be kept; 0 = nowhere
 };
 
 struct Work {

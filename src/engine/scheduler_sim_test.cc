@@ -27,8 +27,9 @@ struct Answer {
 
 class Run {
  public:
+  // A model with states where the options have room for some.
   Run(const EngineOptions& options, const Clock& clock)
-      : model_(kVocab), tokens_(fake_tokens(kVocab)) {
+      : model_(kVocab, options.n_states > 0), tokens_(fake_tokens(kVocab)) {
     engine_ = Engine::create(model_, tokens_, clock, options, [this](SequenceId id, Event event) {
                 take(answers[id], std::move(event));
               }).value();
@@ -115,6 +116,7 @@ void simulate(uint64_t seed) {
   options.n_ctx = 65 + rng.below(200);
   options.n_blocks = (options.n_ctx + 63) / 64 + rng.below(8);
   options.n_running_max = 1 + rng.below(6);
+  if (rng.below(2) == 0) options.n_states = kStatesPerSequence + rng.below(14);
   options.n_waiting_max = 1 + rng.below(12);
   const WornClock clock(seed);
   Run run(options, clock);

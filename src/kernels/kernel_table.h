@@ -73,6 +73,16 @@ struct KeyRange {
   uint8_t last = 0;
 };
 
+// What all columns of a head's state share in one token's step.
+struct RecurrenceStep {
+  const float* q;
+  const float* k;
+  size_t d_k;
+  float decay;
+  float beta;
+  bool delta;  // u is what v adds to what the state holds for k (the delta rule)
+};
+
 // Everything else of a layer. Implemented in kernels/ops_<isa>.cc from one body
 // (kernels/ops.inl.h): all tables give the same bytes.
 struct OpsTable {
@@ -90,6 +100,9 @@ struct OpsTable {
   void (*gelu_mul)(const float* gate, const float* up, float* y, size_t n);
   // y = gelu(x) by the error function. Shapes: x, y [n]; y may be x.
   void (*gelu_erf)(const float* x, float* y, size_t n);
+
+  // y = sigmoid(gate) * x. Shapes: all [n]; y may be gate or x.
+  void (*sigmoid_mul)(const float* gate, const float* x, float* y, size_t n);
 
   // Rotates the first n_rot values of one head in place. interleaved: pairs (2i, 2i+1), else
   // (i, i + n_rot/2). Shapes: x [d_head]; cos_sin [n_rot]: n_rot/2 cosines, then n_rot/2 sines.
@@ -111,6 +124,14 @@ struct OpsTable {
   // Folds a partial into the running result of the blocks before it. Shapes: as above.
   void (*attention_merge)(const float* part_out, const float* part_max, const float* part_sum,
                           size_t n_q, size_t v_stride, float* out, float* max, float* sum);
+
+  // One token of a linear recurrence with a matrix as its memory; s[d] is row d of n columns:
+  //   s = decay s;  u = beta (v - sum of k[d] s[d]), or beta v;  s[d] += k[d] u;  y = sum of q[d]
+  //   s[d]. Sums run over d in order. Columns do not see each other, so any split of them gives the
+  // same bytes.
+  // Shapes: q, k [step.d_k]; v, y [n], y may be v; state d_k rows of n, `stride` apart.
+  void (*recur)(const RecurrenceStep& step, const float* v, float* state, size_t stride, size_t n,
+                float* y);
 };
 
 struct KernelTable {

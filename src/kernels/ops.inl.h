@@ -116,6 +116,12 @@ void silu_mul(const float* gate, const float* up, float* y, size_t n) {
   });
 }
 
+void sigmoid_mul(const float* gate, const float* x, float* y, size_t n) {
+  for_vectors(n, [&](size_t i, size_t lanes) {
+    store_n(sigmoid(load_n(gate + i, lanes)) * load_n(x + i, lanes), y + i, lanes);
+  });
+}
+
 // gelu(x) = x/2 (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3).
 // Source: Hendrycks & Gimpel 2016 (arXiv:1606.08415), section 2.
 void gelu_mul(const float* gate, const float* up, float* y, size_t n) {
@@ -314,5 +320,45 @@ void attention_merge(const float* part_out, const float* part_max, const float* 
   }
 }
 
-constexpr OpsTable kTable = {rms_norm, layer_norm, add_scaled, silu_mul,        gelu_mul,
-                             gelu_erf, rope,       to_f16,     attention_block, attention_merge};
+// 16 kVecs columns, or `lanes` of them where kVecs is 1. With the delta rule the state is read
+// twice and decayed both times, which is the same arithmetic as keeping the decayed value.
+template <size_t kVecs>
+MARU_INLINE void recur_columns(const RecurrenceStep& step, const float* v, float* state,
+                               size_t stride, size_t lanes, float* y) {
+  const F32x16 decay = F32x16::all(step.decay);
+  F32x16 held[kVecs], u[kVecs], sum[kVecs];
+  for (size_t j = 0; j < kVecs; ++j) held[j] = sum[j] = F32x16::all(0.0f);
+  for (size_t d = 0; step.delta && d < step.d_k; ++d) {
+    const F32x16 k = F32x16::all(step.k[d]);
+    for (size_t j = 0; j < kVecs; ++j) {
+      held[j] = fma(k, load_n(state + d * stride + 16 * j, lanes) * decay, held[j]);
+    }
+  }
+  for (size_t j = 0; j < kVecs; ++j) {
+    u[j] = (load_n(v + 16 * j, lanes) - held[j]) * F32x16::all(step.beta);
+  }
+  for (size_t d = 0; d < step.d_k; ++d) {
+    const F32x16 k = F32x16::all(step.k[d]);
+    const F32x16 q = F32x16::all(step.q[d]);
+    for (size_t j = 0; j < kVecs; ++j) {
+      float* at = state + d * stride + 16 * j;
+      const F32x16 s = fma(k, u[j], load_n(at, lanes) * decay);
+      store_n(s, at, lanes);
+      sum[j] = fma(q, s, sum[j]);
+    }
+  }
+  for (size_t j = 0; j < kVecs; ++j) store_n(sum[j], y + 16 * j, lanes);
+}
+
+void recur(const RecurrenceStep& step, const float* v, float* state, size_t stride, size_t n,
+           float* y) {
+  size_t i = 0;
+  for (; i + 64 <= n; i += 64) recur_columns<4>(step, v + i, state + i, stride, 16, y + i);
+  for_vectors(n - i, [&](size_t j, size_t lanes) {
+    recur_columns<1>(step, v + i + j, state + i + j, stride, lanes, y + i + j);
+  });
+}
+
+constexpr OpsTable kTable = {rms_norm, layer_norm,      add_scaled,      silu_mul,
+                             gelu_mul, gelu_erf,        sigmoid_mul,     rope,
+                             to_f16,   attention_block, attention_merge, recur};

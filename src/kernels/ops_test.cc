@@ -92,9 +92,10 @@ TEST(Ops, ElementwiseMatchesDoubleArithmetic) {
   auto gate = values.many(4000, 12.0f);
   const auto up = values.many(4000, 2.0f);
   gate[0] = 0.0f, gate[1] = -100.0f, gate[2] = 100.0f, gate[3] = -87.5f;
-  std::vector<float> silu(4000), gelu(4000), erf(4000);
+  std::vector<float> silu(4000), gelu(4000), gated(4000), erf(4000);
   kOpsScalar.silu_mul(gate.data(), up.data(), silu.data(), 4000);
   kOpsScalar.gelu_mul(gate.data(), up.data(), gelu.data(), 4000);
+  kOpsScalar.sigmoid_mul(gate.data(), up.data(), gated.data(), 4000);
   kOpsScalar.gelu_erf(gate.data(), erf.data(), 4000);
   for (size_t i = 0; i < gate.size(); ++i) {
     const double g = gate[i];
@@ -102,6 +103,8 @@ TEST(Ops, ElementwiseMatchesDoubleArithmetic) {
     EXPECT_NEAR(silu[i], want_silu, 4e-7 * std::abs(want_silu) + 1e-35) << g;
     const double u = std::sqrt(2.0 / M_PI) * (g + 0.044715 * g * g * g);
     const double want_gelu = 0.5 * g * (1.0 + std::tanh(u)) * up[i];
+    const double want_gated = up[i] / (1.0 + std::exp(-g));
+    EXPECT_NEAR(gated[i], want_gated, 4e-7 * std::abs(want_gated) + 1e-35) << g;
     EXPECT_NEAR(gelu[i], want_gelu, 4e-6 * std::abs(want_gelu) + 1e-9) << g;
     EXPECT_NEAR(erf[i], 0.5 * g * std::erfc(-g / std::sqrt(2.0)), 2.5e-7 * std::abs(g)) << g;
   }
@@ -164,9 +167,58 @@ TEST(Ops, AllTablesGiveTheSameBytes) {
       ops.silu_mul(x.data(), w.data(), y.data(), n), keep();
       ops.gelu_mul(x.data(), w.data(), y.data(), n), keep();
       ops.gelu_erf(x.data(), y.data(), n), keep();
+      ops.sigmoid_mul(x.data(), w.data(), y.data(), n), keep();
       ops.rope(y.data(), n / 2 * 2, w.data(), n % 2 == 0), keep();
       return out;
     });
+  }
+}
+
+// Three tokens of both kinds of recurrence against double arithmetic; every table, and every split
+// of the columns, gives the same bytes.
+TEST(Ops, RecurrenceMatchesDoubleArithmetic) {
+  Values values(7);
+  const size_t d_k = 24, stride = 100, n_tokens = 3;
+  for (const bool delta : {false, true}) {
+    for (const size_t n : {1, 16, 33, 64, 100}) {
+      const auto q = values.many(n_tokens * d_k, 1.0f), k = values.many(n_tokens * d_k, 0.3f);
+      const auto v = values.many(n_tokens * n, 1.0f), first = values.many(d_k * stride, 1.0f);
+      std::vector<double> s(first.begin(), first.end()), want;
+      const auto step_of = [&](size_t t) {
+        const float share = 0.2f * static_cast<float>(t + 1);
+        return RecurrenceStep{q.data() + t * d_k, k.data() + t * d_k, d_k, 1 - share, share, delta};
+      };
+      for (size_t t = 0; t < n_tokens; ++t) {
+        const RecurrenceStep step = step_of(t);
+        for (size_t c = 0; c < n; ++c) {
+          double held = 0, y = 0;
+          for (size_t d = 0; d < d_k; ++d) held += step.k[d] * (s[d * stride + c] *= step.decay);
+          const double u = step.beta * (v[t * n + c] - (delta ? held : 0.0));
+          for (size_t d = 0; d < d_k; ++d) y += step.q[d] * (s[d * stride + c] += step.k[d] * u);
+          want.push_back(y);
+        }
+      }
+      const auto run = [&](const OpsTable& ops, size_t split) {
+        std::vector<float> state = first, y = v;
+        for (size_t t = 0; t < n_tokens; ++t) {
+          float* at = y.data() + t * n;
+          ops.recur(step_of(t), at, state.data(), stride, split, at);
+          ops.recur(step_of(t), at + split, state.data() + split, stride, n - split, at + split);
+        }
+        y.insert(y.end(), state.begin(), state.end());
+        return y;
+      };
+      const auto got = run(kOpsScalar, n);
+      for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-4) << i;
+      for (size_t d = 0; d < d_k; ++d) {
+        for (size_t c = n; c < stride; ++c) {  // what is beside the columns stays
+          ASSERT_EQ(got[n_tokens * n + d * stride + c], first[d * stride + c]);
+        }
+      }
+      expect_same_bytes([&](const OpsTable& ops) { return run(ops, n); });
+      expect_same_bytes(
+          [&](const OpsTable& ops) { return &ops == &kOpsScalar ? got : run(ops, n / 3); });
+    }
   }
 }
 

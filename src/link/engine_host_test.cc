@@ -129,6 +129,21 @@ TEST(SizeKv, FitsTheContextIntoMemory) {
   EXPECT_EQ(size_kv(info, 131'072, gib).error().code, ErrorCode::kResourceExhausted);
 }
 
+TEST(SizeKv, FitsRecurrentStatesIntoMemory) {
+  model::ModelInfo info;
+  info.n_ctx_train = 4096;
+  info.kv_block_bytes = 1 << 20;
+  info.state_bytes = 8 << 20;
+  const uint64_t gib = uint64_t{1} << 30;
+  EXPECT_EQ(size_kv(info, 0, 64 * gib)->n_states, 64u);  // two for each of 32 that may run
+  const auto small = size_kv(info, 0, gib / 2);          // half of it is for KV and states
+  EXPECT_EQ(small->n_states, 16u);
+  EXPECT_EQ(small->n_blocks, 128u);
+  EXPECT_EQ(size_kv(info, 0, gib / 64).error().code, ErrorCode::kResourceExhausted);
+  info.kv_block_bytes = 0;  // no attention at all
+  EXPECT_EQ(size_kv(info, 0, gib / 2)->n_ctx, 4096u);
+}
+
 std::filesystem::path model_path(const char* name) {
   const char* home = std::getenv("MARU_HOME");
   const char* user = std::getenv("HOME");

@@ -116,7 +116,21 @@ Result<engine::EngineOptions> size_kv(const model::ModelInfo& info, size_t n_ctx
                           "n_ctx");
   }
   const uint64_t block_bytes = std::max<uint64_t>(1, info.kv_block_bytes);
-  const auto share = static_cast<uint64_t>(static_cast<double>(memory_available) * kKvMemoryShare);
+  auto share = static_cast<uint64_t>(static_cast<double>(memory_available) * kKvMemoryShare);
+  // Recurrent states first: for all that may run, or as many as half of the memory holds.
+  engine::EngineOptions options;
+  if (info.state_bytes > 0) {
+    options.n_states = engine::kStatesPerSequence * options.n_running_max;
+    if (memory_available > 0) {
+      options.n_states = std::min<uint64_t>(options.n_states, share / 2 / info.state_bytes);
+    }
+    if (options.n_states < engine::kStatesPerSequence) {
+      return Error::exhausted(fmt::format(
+          "one sequence needs {} MiB of memory for its recurrent states; {} MiB may be used",
+          engine::kStatesPerSequence * info.state_bytes >> 20, share / 2 >> 20));
+    }
+    share -= memory_available > 0 ? options.n_states * info.state_bytes : 0;
+  }
   // Where the system does not say what it has, the context is taken on trust.
   const size_t n_blocks_memory = memory_available == 0 ? SIZE_MAX : share / block_bytes;
   size_t n_ctx = n_ctx_wanted;
@@ -130,8 +144,9 @@ Result<engine::EngineOptions> size_kv(const model::ModelInfo& info, size_t n_ctx
         "a context of {} tokens needs {} MiB of memory for its keys and values; {} MiB may be used",
         n_ctx, n_blocks_needed * block_bytes >> 20, share >> 20));
   }
-  return engine::EngineOptions{
-      .n_ctx = n_ctx, .n_blocks = std::min(n_blocks_memory, n_blocks_needed * kKvFullContextsMax)};
+  options.n_ctx = n_ctx;
+  options.n_blocks = std::min(n_blocks_memory, n_blocks_needed * kKvFullContextsMax);
+  return options;
 }
 
 Result<std::unique_ptr<LoadedModel>> load_from_files(const LoadRequest& load) {

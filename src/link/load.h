@@ -46,7 +46,7 @@ using Loader = std::function<Result<std::unique_ptr<LoadedModel>>(const LoadRequ
 // model's own or an unknown isa; kResourceExhausted where memory does not hold the KV of n_ctx.
 Result<std::unique_ptr<LoadedModel>> load_from_files(const LoadRequest& load);
 
-// The context and the number of KV blocks for a model. Errors: as above.
+// The context and the numbers of KV blocks and recurrent states for a model. Errors: as above.
 Result<engine::EngineOptions> size_kv(const model::ModelInfo& info, size_t n_ctx_wanted,
                                       uint64_t memory_available);
 

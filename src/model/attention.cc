@@ -106,6 +106,9 @@ void Decoder::attend_item(size_t i, const AttentionItem& item, KvCache& kv, Work
     float* to = work_.attn + row * work_.sizes.n_attn + head * spec_.d_v;
     const float scale = 1.0f / sum[t];
     for (size_t d = 0; d < spec_.d_v; ++d) to[d] = out[t * sizes.v_stride + d] * scale;
+    if (!spec_.attention_gate) continue;
+    const float* gate = work_.gate + row * work_.sizes.n_gate + head * spec_.d_v;
+    work_.ops().sigmoid_mul(gate, to, to, spec_.d_v);
   }
 }
 

@@ -11,7 +11,7 @@ class Runner {
   static Result<Runner> create(Model& model, const Clock& clock, size_t n_tokens_max) {
     Runner runner(model, clock);
     const size_t n_blocks = n_tokens_max / kBlockTokens + 1;
-    MARU_TRY(kv, model.make_kv_store(n_blocks));
+    MARU_TRY(kv, model.make_kv_store(n_blocks, 1));
     runner.kv_ = std::move(kv);
     for (size_t i = 0; i < n_blocks; ++i) runner.blocks_.push_back(static_cast<BlockId>(i));
     for (size_t i = 0; i < n_tokens_max; ++i) {
@@ -59,7 +59,9 @@ Result<BenchResult> bench_model(Model& model, const Clock& clock, const BenchOpt
   }
   size_t filled = 0;
   for (const size_t context : options.contexts) {
-    if (context > filled) runner.run(filled, context - filled, context - filled);
+    // A recurrent state stands behind what was decoded last: such a model begins anew.
+    const size_t from = model.info().state_bytes > 0 ? 0 : filled;
+    if (context > from) runner.run(from, context - from, context - from);
     filled = std::max(filled, context);
     const double seconds = runner.run(context, options.n_decode, 1);
     result.decode.push_back({options.n_decode, context, rate(options.n_decode, seconds)});

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/recurrent.h"
 #include "tensor/dequantize.h"
 
 namespace maru::model {
@@ -23,7 +24,15 @@ WorkspaceSizes sizes_of(const DecoderSpec& spec, const DecoderWeights& weights,
   const LatentSpec& mla = spec.latent;
   sizes.n_q = std::max({sizes.n_q, spec.n_head * (mla.d_nope + mla.d_rope), mla.d_q + spec.d_k,
                         spec.n_head * mla.d_value});
-  sizes.n_attn = spec.n_head * spec.d_v;
+  if (spec.attention_gate) {
+    sizes.n_gate = spec.n_head * spec.d_v;
+    sizes.n_q = 2 * spec.n_head * spec.d_k;
+  }
+  sizes.n_mix = MixColumns(spec).n;
+  sizes.n_attn = std::max(spec.n_head * spec.d_v, spec.recurrent.n_inner());
+  if (spec.recurrent.kind == RecurrentKind::kShortConv) {
+    sizes.n_attn = std::max(sizes.n_attn, spec.d_model);
+  }
   sizes.n_tile = std::max(spec.d_k, spec.d_v);
   sizes.n_attention = attention.n_floats();
   for (const Rope& rope : spec.ropes) sizes.n_rope += rope.n_rot();
@@ -50,8 +59,10 @@ uint64_t bytes_per_token(const DecoderSpec& spec, const DecoderWeights& weights)
     return f.gate.n_bytes() + f.up.n_bytes() + f.down.n_bytes();
   };
   for (const LayerWeights& layer : weights.layers) {
+    const RecurrentWeights& recurrent = layer.recurrent;
     for (const Matrix* m :
-         {&layer.q, &layer.k, &layer.v, &layer.out, &layer.router, &layer.q_a, &layer.kv_a}) {
+         {&layer.q, &layer.k, &layer.v, &layer.out, &layer.router, &layer.q_a, &layer.kv_a,
+          &recurrent.in, &recurrent.z, &recurrent.alpha, &recurrent.beta}) {
       sum += m->n_bytes();
     }
     for (const Matrix& m : layer.to_latent) sum += m.n_bytes();
@@ -81,6 +92,7 @@ Result<std::unique_ptr<Model>> Decoder::create(DecoderSpec spec, DecoderWeights 
   info.weight_bytes = weights.arena.size();
   info.bytes_per_token = bytes_per_token(spec, weights);
   info.kv_block_bytes = KvLayout(spec).block_bytes();
+  info.state_bytes = StateLayout(spec).n_bytes();
   return std::unique_ptr<Model>(
       new Decoder(std::move(spec), std::move(weights), std::move(work), std::move(info)));
 }
@@ -91,11 +103,16 @@ Decoder::Decoder(DecoderSpec spec, DecoderWeights weights, Workspace work, Model
       work_(std::move(work)),
       info_(std::move(info)),
       kv_layout_(spec_),
+      state_layout_(spec_),
       heads_are_tiles_(spec_.d_k % 16 == 0 && spec_.d_v % 16 == 0 &&
-                       spec_.qk_norm != QkNorm::kWhole) {}
+                       spec_.qk_norm != QkNorm::kWhole) {
+  const auto d_k = static_cast<float>(spec_.recurrent.d_k);
+  key_unit_.assign(spec_.recurrent.d_k, 1.0f / std::sqrt(d_k));
+  query_unit_.assign(spec_.recurrent.d_k, 1.0f / d_k);  // a query is also scaled by 1/sqrt(d_k)
+}
 
-Result<std::unique_ptr<KvStore>> Decoder::make_kv_store(size_t n_blocks) const {
-  return KvCache::create(kv_layout_, n_blocks);
+Result<std::unique_ptr<KvStore>> Decoder::make_kv_store(size_t n_blocks, size_t n_states) const {
+  return KvCache::create(kv_layout_, n_blocks, state_layout_, n_states);
 }
 
 void Decoder::forward(std::span<const Slice> batch, KvStore& kv, std::span<float> logits) {
@@ -132,16 +149,10 @@ void Decoder::forward_pass(KvCache& kv, Want want, std::span<float> out) {
   fill_ropes();
   embed_pending_ = true;
   pending_.clear();
+  for (const Run& run : pass_.runs) kv.advance_state(run.state, run.position, run.n_rows);
   for (size_t i = 0; i < spec_.n_layer(); ++i) {
-    if (spec_.latent.d_latent > 0) {
-      latent_in(i, kv);
-      attend(i, kv);
-      latent_out(i);
-    } else {
-      attention_in(i, kv);
-      attend(i, kv);
-      attention_out(i);
-    }
+    mix(i, kv);
+    if (!spec_.has_ffn) continue;
     if (spec_.layers[i].experts) {
       experts(i);
     } else {
@@ -151,6 +162,14 @@ void Decoder::forward_pass(KvCache& kv, Want want, std::span<float> out) {
   }
   if (pass_.logit_rows.empty()) return;
   want == Want::kLogits ? output(out) : output_hidden(out);
+}
+
+void Decoder::mix(size_t i, KvCache& kv) {
+  if (!spec_.attends(i)) return mix_recurrent(i, kv);
+  const bool is_latent = spec_.latent.d_latent > 0;
+  is_latent ? latent_in(i, kv) : attention_in(i, kv);
+  attend(i, kv);
+  is_latent ? latent_out(i) : attention_out(i);
 }
 
 void Decoder::fill_ropes() {
@@ -231,8 +250,10 @@ void Decoder::attention_in(size_t i, KvCache& kv) {
   for (const Matrix* m : {&layer.q, &layer.k, &layer.v}) set.add(*m);
   const size_t n_q = work_.sizes.n_q;
   const auto part_of = [&](const Tile& tile) {
-    return tile.matrix == &layer.q ? Part::kQuery
-                                   : (tile.matrix == &layer.k ? Part::kKey : Part::kValue);
+    if (tile.matrix != &layer.q) return tile.matrix == &layer.k ? Part::kKey : Part::kValue;
+    // With a gate, each query's values are followed by those of its gate.
+    const bool is_gate = spec_.attention_gate && tile.row_begin() / spec_.d_k % 2 == 1;
+    return is_gate ? Part::kGate : Part::kQuery;
   };
   work_.run_stage(
       n_rows, spec_.d_model, set,
@@ -244,15 +265,17 @@ void Decoder::attention_in(size_t i, KvCache& kv) {
         const Tile& tile = tiles_[chunk];
         const Part part = part_of(tile);
         if (!heads_are_tiles_) {  // whole rows first: see below
-          float* to =
-              part == Part::kQuery ? work_.q : (part == Part::kKey ? work_.k_raw : work_.v_raw);
+          const bool is_q = tile.matrix == &layer.q;
+          float* to = is_q ? work_.q : (part == Part::kKey ? work_.k_raw : work_.v_raw);
           work_.multiply(tile, inputs, 0, n_rows, to + tile.row_begin(), n_q, worker);
           return;
         }
         const size_t n = tile.n_rows();
         work_.multiply(tile, inputs, 0, n_rows, worker.tile[0], n, worker);
+        const size_t n_per_head = spec_.attention_gate && tile.matrix == &layer.q ? 2 : 1;
+        const size_t head = tile.row_begin() / n / n_per_head;
         for (size_t row = 0; row < n_rows; ++row) {
-          finish_head(i, part, tile.row_begin() / n, row, worker.tile[0] + row * n, kv);
+          finish_head(i, part, head, row, worker.tile[0] + row * n, kv);
         }
       });
   finish_residual();
@@ -272,8 +295,12 @@ void Decoder::finish_rows(size_t i, KvCache& kv) {
       apply_norm(layer.q_norm, q, q, layer.q.packed.n_rows);
       apply_norm(layer.k_norm, k, k, layer.k.packed.n_rows);
     }
+    const size_t n_per_head = spec_.attention_gate ? 2 : 1;
     for (size_t head = 0; head < spec_.n_head; ++head) {
-      finish_head(i, Part::kQuery, head, row, q + head * spec_.d_k, kv);
+      float* from = q + n_per_head * head * spec_.d_k;
+      // The gate leaves first: the next query is moved to where it is.
+      if (spec_.attention_gate) finish_head(i, Part::kGate, head, row, from + spec_.d_k, kv);
+      finish_head(i, Part::kQuery, head, row, from, kv);
     }
     for (size_t head = 0; head < spec_.layers[i].n_head_kv; ++head) {
       finish_head(i, Part::kKey, head, row, k + head * spec_.d_k, kv);
@@ -293,11 +320,17 @@ void Decoder::finish_head(size_t i, Part part, size_t head, size_t row, float* v
     work_.ops().to_f16(values, to, spec_.d_v);
     return;
   }
-  const bool query = part == Part::kQuery;
   const size_t d_k = spec_.d_k;
+  if (part == Part::kGate) {
+    add_bias(layer.q.bias, (2 * head + 1) * d_k, values, d_k);
+    std::copy_n(values, d_k, work_.gate + row * work_.sizes.n_gate + head * d_k);
+    return;
+  }
+  const bool query = part == Part::kQuery;
+  const size_t bias_head = query && spec_.attention_gate ? 2 * head : head;
   const NormWeights& norm = query ? layer.q_norm : layer.k_norm;
   if (spec_.qk_norm != QkNorm::kWhole) {
-    add_bias(query ? layer.q.bias : layer.k.bias, head * d_k, values, d_k);
+    add_bias(query ? layer.q.bias : layer.k.bias, bias_head * d_k, values, d_k);
   }
   if (spec_.qk_norm == QkNorm::kPerHead) apply_norm(norm, values, values, d_k);
   if (spec_.layers[i].rope != kNoRope) {
@@ -326,23 +359,28 @@ void Decoder::attention_out(size_t i) {
 
 void Decoder::project(const Matrix& matrix, size_t n_cols, const float* x, size_t x_stride,
                       float* y) {
+  project(
+      matrix, n_cols, [&](size_t row, Worker&, bool) -> const float* { return x + row * x_stride; },
+      y);
+}
+
+void Decoder::project(const Matrix& matrix, size_t n_cols, Workspace::MakeRow make, float* y) {
   const size_t n_rows = pass_.rows.size();
   tiles_.clear();
   cut_tiles(matrix, tiles_);
   ActivationSet set;
   set.add(matrix);
-  work_.run_stage(
-      n_rows, n_cols, set,
-      [&](size_t row, Worker&, bool) -> const float* { return x + row * x_stride; }, tiles_.size(),
-      [&](size_t chunk, Worker& worker, const Activations& inputs) {
-        const Tile& tile = tiles_[chunk];
-        float* to = y + tile.row_begin();
-        work_.multiply(tile, inputs, 0, n_rows, to, spec_.d_model, worker);
-        if (matrix.bias.empty()) return;
-        for (size_t row = 0; row < n_rows; ++row) {
-          add_bias(matrix.bias, tile.row_begin(), to + row * spec_.d_model, tile.n_rows());
-        }
-      });
+  work_.run_stage(n_rows, n_cols, set, make, tiles_.size(),
+                  [&](size_t chunk, Worker& worker, const Activations& inputs) {
+                    const Tile& tile = tiles_[chunk];
+                    float* to = y + tile.row_begin();
+                    work_.multiply(tile, inputs, 0, n_rows, to, spec_.d_model, worker);
+                    if (matrix.bias.empty()) return;
+                    for (size_t row = 0; row < n_rows; ++row) {
+                      add_bias(matrix.bias, tile.row_begin(), to + row * spec_.d_model,
+                               tile.n_rows());
+                    }
+                  });
 }
 
 void Decoder::activate(const float* gate, float* up, float* out, size_t n) const {

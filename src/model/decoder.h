@@ -7,6 +7,8 @@
 //   ffn_in          add, norm, gate and up, activation          or  experts (moe.cc)
 //   ffn_out         down projection
 //
+// In layers without attention recurrent.cc takes the place of the first three.
+//
 // What a stage leaves to be added to the residual stream is "pending": the next stage adds it while
 // it makes its own input, which saves a barrier. Owned by engine/; runs on its thread and pool.
 #pragma once
@@ -30,7 +32,7 @@ class Decoder final : public Model {
                                                const LoadOptions& options, std::string name);
 
   const ModelInfo& info() const override { return info_; }
-  Result<std::unique_ptr<KvStore>> make_kv_store(size_t n_blocks) const override;
+  Result<std::unique_ptr<KvStore>> make_kv_store(size_t n_blocks, size_t n_states) const override;
   void forward(std::span<const Slice> batch, KvStore& kv, std::span<float> logits) override;
   void forward_hidden(std::span<const Slice> batch, KvStore& kv, std::span<float> hidden) override;
   Counters counters() const override { return work_.counters(); }
@@ -71,6 +73,7 @@ class Decoder final : public Model {
   void forward_batch(std::span<const Slice> batch, KvStore& kv, Want want, std::span<float> out);
   void forward_pass(KvCache& kv, Want want, std::span<float> out);
   void fill_ropes();
+  void mix(size_t i, KvCache& kv);  // attention, or what the layer has instead
 
   void attention_in(size_t i, KvCache& kv);
   void attend(size_t i, KvCache& kv);
@@ -78,6 +81,12 @@ class Decoder final : public Model {
   void latent_in(size_t i, KvCache& kv);  // latent.cc
   void latent_row(size_t i, size_t row, Worker& worker, KvCache& kv);
   void latent_out(size_t i);
+  void mix_recurrent(size_t i, KvCache& kv);  // recurrent.cc
+  void recurrent_in(size_t i);
+  void convolve(size_t i, KvCache& kv);
+  void set_gates(size_t i, size_t row);
+  void recur(size_t i, KvCache& kv);
+  const float* recurrent_row(size_t i, size_t row, Worker& worker) const;
   void ffn_in(size_t i);
   void ffn_out(size_t i);
   void output(std::span<float> logits);
@@ -90,7 +99,7 @@ class Decoder final : public Model {
   void embed(TokenId token, float* x) const;
   void apply_norm(const NormWeights& norm, const float* x, float* y, size_t n) const;
 
-  enum class Part : uint8_t { kQuery, kKey, kValue };
+  enum class Part : uint8_t { kQuery, kGate, kKey, kValue };
   void make_qkv_tiles(const LayerWeights& layer);
   void finish_rows(size_t i, KvCache& kv);
   void finish_head(size_t i, Part part, size_t head, size_t row, float* values, KvCache& kv);
@@ -98,6 +107,7 @@ class Decoder final : public Model {
   void attend_item(size_t i, const AttentionItem& item, KvCache& kv, Worker& worker);
   // y = matrix * x for all rows, into a [n_tokens, d_model].
   void project(const Matrix& matrix, size_t n_cols, const float* x, size_t x_stride, float* y);
+  void project(const Matrix& matrix, size_t n_cols, Workspace::MakeRow make, float* y);
   const float* ffn_row(const LayerWeights& layer, size_t row, Worker& worker, bool owner);
   void ffn_tile(const Ffn& ffn, const Tile& up, const std::byte* gate_in, const std::byte* up_in,
                 std::array<size_t, 2> strides, size_t n_rows, float* hidden, Worker& worker);
@@ -116,7 +126,9 @@ class Decoder final : public Model {
   Workspace work_;
   ModelInfo info_;
   KvLayout kv_layout_;
-  bool heads_are_tiles_;  // heads begin at multiples of 16 rows
+  StateLayout state_layout_;
+  std::vector<float> query_unit_, key_unit_;  // [d_k]: a norm's weights that make unit lengths
+  bool heads_are_tiles_;                      // heads begin at multiples of 16 rows
   Pass pass_;
 
   // State of the pass in progress.

@@ -29,7 +29,7 @@ class DecoderEmbedding final : public EmbeddingModel {
       blocks.emplace_back((tokens.size() + kBlockTokens - 1) / kBlockTokens);
       for (BlockId& block : blocks.back()) block = n_blocks++;
     }
-    MARU_TRY(kv, model_.make_kv_store(n_blocks));
+    MARU_TRY(kv, model_.make_kv_store(n_blocks, 1));
     std::vector<Slice> batch;
     for (size_t i = 0; i < sequences.size(); ++i) {
       batch.push_back({sequences[i], 0, blocks[i], sequences[i].size()});

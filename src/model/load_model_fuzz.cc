@@ -50,7 +50,7 @@ void try_to_run(const std::string& bytes, ThreadPool& pool) {
     EXPECT_FALSE(model.error().message.empty());
     return;
   }
-  auto kv = (*model)->make_kv_store(1);
+  auto kv = (*model)->make_kv_store(1, 1);
   ASSERT_TRUE(kv.ok());
   const TokenId tokens[] = {0, 0, 0};
   const BlockId blocks[] = {0};

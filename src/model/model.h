@@ -28,6 +28,7 @@ namespace maru::model {
 
 using TokenId = int32_t;
 using BlockId = uint32_t;
+using StateId = uint32_t;
 
 inline constexpr size_t kBlockTokens = 64;  // KV is kept in blocks of this many positions
 
@@ -42,7 +43,8 @@ struct ModelInfo {
   uint64_t n_params = 0;
   uint64_t weight_bytes = 0;     // as packed in memory
   uint64_t bytes_per_token = 0;  // weights read for one decoded token
-  size_t kv_block_bytes = 0;     // memory of one block, all layers
+  size_t kv_block_bytes = 0;     // memory of one block, all layers; 0: keeps no keys and values
+  size_t state_bytes = 0;        // memory of one sequence's recurrent state; 0: has none
 };
 
 // One sequence's part of a batch: consecutive tokens from `position` on.
@@ -52,15 +54,19 @@ struct Slice {
   std::span<const BlockId>
       blocks;           // blocks[i] holds positions [64 i, 64 i + 64); covers the slice's end
   size_t n_logits = 0;  // logits are wanted for the last n_logits tokens of the slice
+  StateId state = 0;    // of the sequence, where the model has states
 };
 
-// The memory behind BlockIds. Contents of a block are defined once its positions were forwarded.
+// The memory behind BlockIds and StateIds. Contents of a block are defined once its positions were
+// forwarded. A state stands at one position, the end of what was forwarded with it last; a slice
+// from position 0 begins it anew.
 class KvStore {
  public:
   virtual ~KvStore() = default;
   virtual size_t n_blocks() const = 0;
   // Copies the first n_tokens positions of a block (copy-on-write of a shared last block).
   virtual void copy_block(BlockId from, BlockId to, size_t n_tokens) = 0;
+  virtual void copy_state(StateId from, StateId to) = 0;
 };
 
 class Model {
@@ -68,10 +74,13 @@ class Model {
   virtual ~Model() = default;
   virtual const ModelInfo& info() const = 0;
   // Errors: kResourceExhausted where the memory cannot be had.
-  virtual Result<std::unique_ptr<KvStore>> make_kv_store(size_t n_blocks) const = 0;
+  // n_states is of no account where info().state_bytes is 0.
+  virtual Result<std::unique_ptr<KvStore>> make_kv_store(size_t n_blocks,
+                                                         size_t n_states) const = 0;
   // Shapes: logits [sum of n_logits, n_vocab], slices in order.
   // Requires: token ids in range; positions contiguous per sequence and below n_blocks * 64; kv
-  // made by this model. Two slices of one batch never share a writable block.
+  // made by this model. Two slices of one batch never share a writable block or a state; a state
+  // stands at its slice's position.
   virtual void forward(std::span<const Slice> batch, KvStore& kv, std::span<float> logits) = 0;
   // The same, but gives the last layer's vectors after the final norm instead of logits.
   // Shapes: hidden [sum of n_logits, d_model].

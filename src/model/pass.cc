@@ -18,7 +18,7 @@ size_t Pass::take(const Slice& slice, size_t done) {
   const size_t end = slice.position + slice.tokens.size();
   CHECK(slice.blocks.size() * kBlockTokens >= end && slice.n_logits <= slice.tokens.size());
   const size_t first_logit = slice.tokens.size() - slice.n_logits;
-  runs.push_back({rows.size(), n, slice.position + done, slice.blocks});
+  runs.push_back({rows.size(), n, slice.position + done, slice.state, slice.blocks});
   for (size_t i = done; i < done + n; ++i) {
     const size_t position = slice.position + i;
     if (i >= first_logit) logit_rows.push_back(rows.size());

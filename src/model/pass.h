@@ -26,6 +26,7 @@ struct Run {
   size_t row_begin = 0;
   size_t n_rows = 0;
   size_t position = 0;  // of the first row
+  StateId state = 0;
   std::span<const BlockId> blocks;
 };
 

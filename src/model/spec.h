@@ -38,7 +38,7 @@ inline constexpr size_t kHeadMax = 1024;  // values of one head
 struct LayerSpec {
   size_t rope = 0;       // index of DecoderSpec::ropes, or kNoRope
   size_t window = 0;     // a token sees the last `window` positions, itself included; 0 = all
-  size_t n_head_kv = 0;  // 0 = no attention in this layer
+  size_t n_head_kv = 0;  // 0 = no attention in this layer, but DecoderSpec::recurrent
   size_t d_ff = 0;       // of the dense feed-forward
   bool experts = false;  // a mixture instead of the dense feed-forward
 };
@@ -69,12 +69,38 @@ struct LatentSpec {
   size_t d_q = 0;       // queries pass through so many values; 0 = directly
 };
 
+// What stands in for attention in layers that keep a state of fixed size instead of keys and
+// values.
+enum class RecurrentKind : uint8_t {
+  kNone,
+  kShortConv,   // c * conv(b * x), with b, c and x from one projection: LFM2
+  kStateSpace,  // convolution, then a matrix per head that decays: Mamba 2
+  kDeltaNet,    // the same, with updates by the delta rule
+};
+
+// The state of a layer: the last inputs of a causal convolution and, but for kShortConv, a matrix
+// [d_k, d_v] per head. kStateSpace calls its keys B, its queries C and its values x.
+struct RecurrentSpec {
+  RecurrentKind kind = RecurrentKind::kNone;
+  size_t kernel = 0;         // taps of the convolution
+  size_t n_head = 0;         // matrices
+  size_t n_head_k = 0;       // heads of keys and queries, each serves n_head / n_head_k matrices
+  size_t d_k = 0, d_v = 0;   // of one head
+  bool heads_tiled = false;  // matrix h has keys h % n_head_k, else those of its run of matrices
+  bool gates_by_key_head = false;  // one gate tensor: per key head its betas, then its alphas
+
+  size_t n_inner() const { return n_head * d_v; }
+  size_t n_keys() const { return n_head_k * d_k; }
+  size_t key_head(size_t h) const { return heads_tiled ? h % n_head_k : h / (n_head / n_head_k); }
+};
+
 // GGUF names of the norms within a layer, without ".weight"; empty = the layer has none there.
 struct NormNames {
   std::string attn_in = "attn_norm";
   std::string attn_out;  // on the attention's output, before the residual
   std::string ffn_in = "ffn_norm";
   std::string ffn_out;
+  std::string final = "output_norm";  // after the last layer
 };
 
 struct DecoderSpec {
@@ -91,7 +117,9 @@ struct DecoderSpec {
   NormNames norm_names;
   QkNorm qk_norm = QkNorm::kNone;
   FfnKind ffn = FfnKind::kSiluGated;
+  bool has_ffn = true;             // false: a layer is its mixing of tokens alone
   bool parallel_residual = false;  // attention and feed-forward both read the same norm
+  bool attention_gate = false;     // attn_q holds, per head, a query and a gate of its output
 
   float embedding_scale = 1.0f;
   float residual_scale = 1.0f;
@@ -104,13 +132,26 @@ struct DecoderSpec {
   std::vector<LayerSpec> layers;
   MoeSpec moe;
   LatentSpec latent;
+  RecurrentSpec recurrent;
 
   size_t n_layer() const { return layers.size(); }
+  bool attends(size_t i) const { return layers[i].n_head_kv > 0; }
+  // Inputs of a layer's convolution.
+  size_t n_conv() const {
+    const bool is_short = recurrent.kind == RecurrentKind::kShortConv;
+    return is_short ? d_model : recurrent.n_inner() + 2 * recurrent.n_keys();
+  }
 };
 
-// The keys that all families share: sizes, heads, rms epsilon, one LayerSpec per layer with the
-// first rope. attention_scale is 1/sqrt(d_k). Families change what differs.
+// Sizes, norm epsilon and one LayerSpec per layer, without attention.
+Result<DecoderSpec> sizes_spec(const Config& config);
+
+// The keys that all families with attention share: sizes_spec(), heads, the first rope.
+// attention_scale is 1/sqrt(d_k). Families change what differs.
 Result<DecoderSpec> common_spec(const Config& config, bool rope_interleaved);
+
+// What no family may leave wrong, whatever a file says. load_model() calls it last.
+Result<void> check_spec(const DecoderSpec& spec);
 
 // The expert keys that all families share; none where expert_count is absent or 0.
 Result<MoeSpec> moe_spec(const Config& config);

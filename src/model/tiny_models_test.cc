@@ -27,7 +27,8 @@ struct TinyModel {
   double kl_max;
 };
 
-constexpr double kF16Cache = 5e-2, kF16CacheKl = 1e-5, kExpertsKl = 1e-2, kQuantized = 0.5;
+constexpr double kF32 = 1e-3, kF16Cache = 5e-2, kF16CacheKl = 1e-5, kExpertsKl = 1e-2,
+                 kQuantized = 0.5;
 constexpr TinyModel kTinyModels[] = {
     {"arcee", kF16Cache, kF16CacheKl},
     {"cohere2", kF16Cache, kF16CacheKl},
@@ -46,12 +47,15 @@ constexpr TinyModel kTinyModels[] = {
     {"granite", kF16Cache, kF16CacheKl},
     {"granitemoe", kF16Cache, kF16CacheKl},
     {"hunyuan-dense", kF16Cache, kF16CacheKl},
+    {"lfm2", kF16Cache, kF16CacheKl},
+    {"lfm2moe", kF16Cache, kF16CacheKl},
     {"llama", kF16Cache, kF16CacheKl},
     {"llama-bias", kF16Cache, kF16CacheKl},
     {"llama-f16", kF16Cache, 0},
     {"llama-linear-rope", kF16Cache, kF16CacheKl},
     {"llama-yarn-rope", kF16Cache, kF16CacheKl},
     {"llama3-rope", kF16Cache, kF16CacheKl},
+    {"mamba2", kF32, 0},
     {"mistral", kF16Cache, kF16CacheKl},
     {"mixtral", kF16Cache, kF16CacheKl},
     {"nemotron", kF16Cache, kF16CacheKl},
@@ -67,7 +71,9 @@ constexpr TinyModel kTinyModels[] = {
     {"qwen3-kquants", kQuantized, 2 * 2.3e-4},
     {"qwen3-q4_0", kQuantized, 2 * 1.2e-4},
     {"qwen3-q8_0", kQuantized, 2 * 9.0e-4},
+    {"qwen3.5", kF16Cache, kF16CacheKl},
     {"qwen3moe", kF16Cache, kF16CacheKl},
+    {"qwen3next", kF16Cache, kF16CacheKl},
     {"seed-oss", kF16Cache, kF16CacheKl},
     {"smollm3", kF16Cache, kF16CacheKl},
     {"stablelm", kF16Cache, kF16CacheKl},
@@ -154,7 +160,7 @@ TEST_P(TinyModels, LogitsDoNotDependOnTheBatch) {
     for (uint64_t seed = 0; seed < 8; ++seed) {
       SCOPED_TRACE(::testing::Message() << "threads " << n_threads << " seed " << seed);
       Rng rng(seed);
-      auto kv = std::move(loaded.model->make_kv_store(sequences.size())).value();
+      auto kv = std::move(loaded.model->make_kv_store(sequences.size(), sequences.size())).value();
       std::vector<size_t> done(sequences.size(), 0);
       std::vector<BlockId> blocks(sequences.size());
       for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<BlockId>(i);
@@ -168,7 +174,7 @@ TEST_P(TinyModels, LogitsDoNotDependOnTheBatch) {
           if (n_left == 0 || rng.below(3) == 0) continue;
           const size_t n = 1 + rng.below(rng.below(2) == 0 ? std::min<size_t>(n_left, 3) : n_left);
           batch.push_back({std::span(sequences[i]).subspan(done[i], n), done[i],
-                           std::span(blocks).subspan(i, 1), n});
+                           std::span(blocks).subspan(i, 1), n, static_cast<StateId>(i)});
           of.push_back(i);
         }
         if (!left) break;

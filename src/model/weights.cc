@@ -66,7 +66,7 @@ class Loader {
                       "weights",
                       tensor::dtype_info(embeddings.dtype).name));
     }
-    MARU_TRY_VOID(read_norm("output_norm", spec_.d_model, weights.final_norm));
+    MARU_TRY_VOID(read_norm(spec_.norm_names.final, spec_.d_model, weights.final_norm));
     const bool tied = !has("output.weight");
     return read_matrix(tied ? "token_embd" : "output", spec_.n_vocab, spec_.d_model,
                        weights.output);
@@ -82,17 +82,20 @@ class Loader {
     for (const auto& [name, norm] : norms) {
       if (!name.empty()) MARU_TRY_VOID(read_norm(blk + name, spec_.d_model, norm));
     }
-    if (spec_.latent.d_latent > 0) {
+    if (!spec_.attends(i)) {
+      MARU_TRY_VOID(read_recurrent(blk, layer));
+    } else if (spec_.latent.d_latent > 0) {
       MARU_TRY_VOID(read_latent_attention(blk, layer));
     } else {
       MARU_TRY_VOID(read_attention(blk, spec_.layers[i].n_head_kv, layer));
     }
+    if (!spec_.has_ffn) return {};
     if (spec_.layers[i].experts) return read_experts(blk, layer);
     return read_ffn(blk, spec_.layers[i].d_ff, layer.ffn);
   }
 
   Result<void> read_attention(const std::string& blk, size_t n_head_kv, LayerWeights& layer) {
-    const size_t n_q = spec_.n_head * spec_.d_k;
+    const size_t n_q = spec_.n_head * spec_.d_k * (spec_.attention_gate ? 2 : 1);
     const size_t n_k = n_head_kv * spec_.d_k;
     const size_t n_v = n_head_kv * spec_.d_v;
     if (has(blk + "attn_qkv.weight")) {
@@ -141,6 +144,75 @@ class Loader {
           packer_.add(blk + "attn_v_b.weight", v, mla.d_latent, layer.from_latent[h], true));
     }
     return read_matrix(blk + "attn_output", spec_.d_model, spec_.n_head * mla.d_value, layer.out);
+  }
+
+  // Taps lie by channel in the file.
+  Result<void> read_conv(const std::string& name, RecurrentWeights& weights) {
+    const size_t kernel = spec_.recurrent.kernel;
+    const size_t n_conv = spec_.n_conv();
+    MARU_TRY(taps, config_.vector(name + ".weight", kernel * n_conv));
+    MARU_TRY(bias, config_.optional_vector(name + ".bias", n_conv));
+    weights.conv.resize(taps.size());
+    for (size_t c = 0; c < n_conv; ++c) {
+      for (size_t tap = 0; tap < kernel; ++tap) {
+        weights.conv[tap * n_conv + c] = taps[c * kernel + tap];
+      }
+    }
+    weights.conv_bias = std::move(bias);
+    return {};
+  }
+
+  Result<void> read_recurrent(const std::string& blk, LayerWeights& layer) {
+    const RecurrentSpec& r = spec_.recurrent;
+    RecurrentWeights& weights = layer.recurrent;
+    const size_t d_model = spec_.d_model;
+    if (r.kind == RecurrentKind::kShortConv) {
+      MARU_TRY_VOID(read_matrix(blk + "shortconv.in_proj", 3 * d_model, d_model, weights.in));
+      MARU_TRY_VOID(read_conv(blk + "shortconv.conv", weights));
+      return read_matrix(blk + "shortconv.out_proj", d_model, d_model, layer.out);
+    }
+    if (r.kind == RecurrentKind::kStateSpace) {
+      MARU_TRY_VOID(read_state_space(blk, weights));
+    } else {
+      MARU_TRY_VOID(read_delta_net(blk, weights));
+    }
+    MARU_TRY_VOID(read_conv(blk + "ssm_conv1d", weights));
+    MARU_TRY(decay, config_.vector(blk + "ssm_a", r.n_head));
+    MARU_TRY(dt_bias, config_.vector(blk + "ssm_dt.bias", r.n_head));
+    weights.decay = std::move(decay);
+    weights.dt_bias = std::move(dt_bias);
+    return read_matrix(blk + "ssm_out", d_model, r.n_inner(), layer.out);
+  }
+
+  Result<void> read_state_space(const std::string& blk, RecurrentWeights& weights) {
+    const size_t n_inner = spec_.recurrent.n_inner();
+    const size_t n_conv = spec_.n_conv();
+    const size_t n_head = spec_.recurrent.n_head;
+    const size_t n_all = n_inner + n_conv + n_head;
+    const std::string in = blk + "ssm_in";
+    MARU_TRY_VOID(read_rows(in, {0, n_inner, n_all}, spec_.d_model, weights.z));
+    MARU_TRY_VOID(read_rows(in, {n_inner, n_conv, n_all}, spec_.d_model, weights.in));
+    MARU_TRY_VOID(read_rows(in, {n_inner + n_conv, n_head, n_all}, spec_.d_model, weights.alpha));
+    MARU_TRY(skip, config_.vector(blk + "ssm_d", n_head));
+    MARU_TRY(norm, config_.vector(blk + "ssm_norm.weight", n_inner));
+    weights.skip = std::move(skip);
+    weights.norm = std::move(norm);
+    return {};
+  }
+
+  Result<void> read_delta_net(const std::string& blk, RecurrentWeights& weights) {
+    const RecurrentSpec& r = spec_.recurrent;
+    MARU_TRY_VOID(read_matrix(blk + "attn_qkv", spec_.n_conv(), spec_.d_model, weights.in));
+    MARU_TRY_VOID(read_matrix(blk + "attn_gate", r.n_inner(), spec_.d_model, weights.z));
+    if (r.gates_by_key_head) {
+      MARU_TRY_VOID(read_matrix(blk + "ssm_ba", 2 * r.n_head, spec_.d_model, weights.alpha));
+    } else {
+      MARU_TRY_VOID(read_matrix(blk + "ssm_alpha", r.n_head, spec_.d_model, weights.alpha));
+      MARU_TRY_VOID(read_matrix(blk + "ssm_beta", r.n_head, spec_.d_model, weights.beta));
+    }
+    MARU_TRY(norm, config_.vector(blk + "ssm_norm.weight", r.d_v));
+    weights.norm = std::move(norm);
+    return {};
   }
 
   Result<void> read_ffn(const std::string& blk, size_t d_ff, Ffn& ffn) {

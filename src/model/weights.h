@@ -37,6 +37,20 @@ struct Ffn {
   Matrix gate, up, down;  // [d_ff, d_model], [d_ff, d_model], [d_model, d_ff]
 };
 
+// Of a layer without attention; see RecurrentSpec. Its output projection is LayerWeights::out.
+struct RecurrentWeights {
+  Matrix in;                // inputs of the convolution; kShortConv: b, c, x [3 d_model, d_model]
+  Matrix z;                 // [n_inner, d_model]: gates the output
+  Matrix alpha, beta;       // [n_head, d_model]: gate what is kept, and what is added; all in
+                            // alpha where spec.gates_by_key_head
+  std::vector<float> conv;  // [kernel, n_conv], oldest tap first
+  std::vector<float> conv_bias;  // [n_conv] or empty
+  std::vector<float> decay;      // [n_head], negative
+  std::vector<float> dt_bias;    // [n_head]
+  std::vector<float> skip;       // [n_head] or empty: share of a value that goes past the state
+  std::vector<float> norm;       // kStateSpace: [n_inner]; kDeltaNet: [d_v]
+};
+
 struct LayerWeights {
   NormWeights attn_in, attn_out, ffn_in, ffn_out;
   Matrix q, k, v, out;
@@ -48,6 +62,8 @@ struct LayerWeights {
   NormWeights q_a_norm, kv_a_norm;
   std::vector<Matrix> to_latent;    // [n_head]: [d_latent, d_nope]
   std::vector<Matrix> from_latent;  // [n_head]: [d_value, d_latent]
+
+  RecurrentWeights recurrent;
 
   Ffn ffn;  // dense
 

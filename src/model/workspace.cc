@@ -74,6 +74,8 @@ Result<Workspace> Workspace::create(const WorkspaceSizes& sizes, ThreadPool& poo
     w.attn = carver.floats(kPassRows * sizes.n_attn);
     w.hidden = carver.floats(n_slots * sizes.n_hidden);
     w.rope = carver.floats(kPassRows * sizes.n_rope);
+    w.gate = carver.floats(kPassRows * sizes.n_gate);
+    w.mix = carver.floats(kPassRows * sizes.n_mix);
     if (sizes.n_slots > 0) w.slot_y = carver.floats(n_slots * sizes.d_model);
     for (size_t kind = 0; kind < 2; ++kind) {
       const Activation activation = kActivations[kind];

@@ -1,7 +1,8 @@
 // model/workspace.h - the memory and the parallel machinery of a forward pass: rows become
 // activations, activations meet matrices, and one barrier ends each stage.
 //
-// Used by the decoder's stages only (decoder.cc, attention.cc, moe.cc), on the engine thread; the
+// Used by the decoder's stages only (decoder.cc, attention.cc, latent.cc, recurrent.cc, moe.cc), on
+// the engine thread; the
 // bodies run on the pool's workers. It must not know layers or caches.
 #pragma once
 #include <array>
@@ -58,6 +59,8 @@ struct WorkspaceSizes {
   size_t n_tile = 0;       // rows of the widest tile
   size_t n_attention = 0;  // floats of one worker's attention
   size_t n_rope = 0;       // values of all rope tables of one row
+  size_t n_gate = 0;       // gates of all heads' outputs
+  size_t n_mix = 0;        // values of a row in a layer without attention
 };
 
 class Workspace {
@@ -115,6 +118,8 @@ class Workspace {
   std::byte* slot_inputs[2] = {};  // [n_slots, activation row of d_model]
   std::byte* shared[2] = {};       // [n_slots, widest activation row]: the current stage's inputs
   float* rope = nullptr;           // [kPassRows, n_rope]
+  float* gate = nullptr;           // [kPassRows, n_gate]
+  float* mix = nullptr;            // [kPassRows, n_mix]
   WorkspaceSizes sizes;
 
  private:
