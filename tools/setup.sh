@@ -134,3 +134,25 @@ build() {
   fi
   touch "$folder/built"
 }
+
+# wanted_model [COMMAND ...]: the model that this command line will need; nothing where it needs
+# none, or where only the command itself can tell (it then says what is missing).
+wanted_model() {
+  local default=${MARU_MODEL:-qwen2.5-coder:1.5b} command=${1:-serve} before="" word
+  for word in "$@"; do
+    case $word in
+      -h | --help) return ;;
+      --) break ;;
+      --model=*) [ "$command" = serve ] && default=${word#*=} ;;
+    esac
+    if [ "$command" = serve ] && [ "$before" = --model ]; then default=$word; fi
+    before=$word
+  done
+  case $command in
+    serve) word=$default ;;
+    chat | bench) case ${2:-} in "" | -*) word=$default ;; *) word=$2 ;; esac ;;
+    run | score | tokenize | detokenize) case ${2:-} in -*) word="" ;; *) word=${2:-} ;; esac ;;
+    *) word="" ;;
+  esac
+  case $word in */* | *.gguf) ;; *) echo "$word" ;; esac
+}
