@@ -14,10 +14,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/rng.h"
-#include "bench/roofs.h"
+#include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
 #include "kernels/packed_layout.h"
+#include "kernels/roofs.h"
 
 namespace maru::kernels {
 namespace {
@@ -129,10 +131,11 @@ int run(int argc, char** argv) {
   for (size_t at = 1 << 20; at < memory.size(); at += 1 << 20) {
     std::memcpy(memory.data() + at, memory.data(), std::min<size_t>(1 << 20, memory.size() - at));
   }
-  fmt::print("isa {}; one thread; read from memory {:.1f} GB/s; int8 peak: ", table->isa,
-             static_cast<double>(kStreamBytes) /
-                 best(seconds, [&] { bench::read_all(memory.data(), kStreamBytes); }) / 1e9);
-  bench::print_int8_peaks();
+  const SystemClock clock;
+  ThreadPool one(1);
+  const Roofs roofs = measure_roofs(table->isa, clock, one);
+  fmt::print("isa {}; one thread; read from memory {:.1f} GB/s; {} {:.0f} Gop/s\n", table->isa,
+             roofs.read_bytes_per_s / 1e9, roofs.instruction, roofs.int8_ops_per_s / 1e9);
   fmt::print("type     stream  cache | Gop/s at n =");
   for (size_t n : kTokens) fmt::print("{:4}   ", n);
   fmt::print("| quantize Gvalues/s\n");

@@ -1,7 +1,9 @@
 // `maru bench [MODEL]`: how fast a model runs here, measured through the engine protocol.
 //
 // Each run has a cache salt of its own, so that no prompt comes from the prefix cache. Token ids
-// are random with a fixed seed: arithmetic does not depend on them.
+// are random with a fixed seed: arithmetic does not depend on them. Beside each rate stands the
+// part of the machine's roof that it reaches, measured in the same run before the engine starts:
+// reads of memory for decoding, int8 products for prefill (kernels/roofs.h).
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -11,7 +13,11 @@
 #include "app/answer.h"
 #include "app/engine.h"
 #include "app/terminal.h"
+#include "base/clock.h"
 #include "base/rng.h"
+#include "base/thread_pool.h"
+#include "kernels/kernel_table.h"
+#include "kernels/roofs.h"
 
 namespace maru::app {
 namespace {
@@ -92,8 +98,57 @@ class Bench {
 
 Json rate_json(const std::optional<double>& rate) { return rate ? Json(*rate) : Json(nullptr); }
 
+// What the figures are a fraction of; the fractions of a rate in tokens/s.
+struct Roof {
+  kernels::Roofs roofs;
+  double macs_per_token = 0;
+  double bytes_per_token = 0;
+
+  double prefill(double rate) const {
+    return roofs.int8_ops_per_s > 0 ? rate * 2 * macs_per_token / roofs.int8_ops_per_s : 0;
+  }
+  double decode(double rate) const { return rate * bytes_per_token / roofs.read_bytes_per_s; }
+};
+
+size_t n_threads(const Session& session) {
+  return session.config.threads != 0 ? session.config.threads : default_thread_count();
+}
+
+kernels::Roofs measure(const Session& session) {
+  const kernels::KernelTable* table = kernels::find_kernels(session.config.isa);
+  ThreadPool pool(n_threads(session));
+  return kernels::measure_roofs(table == nullptr ? "" : table->isa, SystemClock(), pool);
+}
+
+void print_rate(std::string_view what, size_t n, double rate, double fraction,
+                std::string_view roof) {
+  print("{:<10} {:>5} {:8.1f} tokens/s", what, n, rate);
+  if (fraction > 0) print("  {:4.0f} % of {}", 100 * fraction, roof);
+  print("\n");
+}
+
+// Runs all measurements into the report, and prints each as it is known.
+Result<void> measure_all(Bench& bench, const Roof& roof, bool quiet, Json& report) {
+  for (const size_t n : kPrefillTokens) {
+    MARU_TRY(rate, bench.prefill(n));
+    report["prefill_tokens_per_second"][std::to_string(n)] = rate_json(rate);
+    if (!rate) continue;
+    report["prefill_fraction_of_int8_peak"][std::to_string(n)] = roof.prefill(*rate);
+    if (!quiet) print_rate("prefill", n, *rate, roof.prefill(*rate), "the int8 peak");
+  }
+  for (const size_t n : kDecodeContexts) {
+    MARU_TRY(rate, bench.decode(n));
+    report["decode_tokens_per_second"][std::to_string(n)] = rate_json(rate);
+    if (!rate) continue;
+    report["decode_fraction_of_bandwidth"][std::to_string(n)] = roof.decode(*rate);
+    if (!quiet) print_rate("decode at", n, *rate, roof.decode(*rate), "the memory bandwidth");
+  }
+  return {};
+}
+
 int run_bench(const Session& session, Flags flags) {
   if (flags.model.empty()) flags.model = session.config.model;
+  const kernels::Roofs roofs = measure(session);
   const auto start = std::chrono::steady_clock::now();
   auto client = start_engine(session, flags.model);
   if (!client.ok()) return fail(client.error());
@@ -104,32 +159,27 @@ int run_bench(const Session& session, Flags flags) {
                  {"parameters", card.n_params},
                  {"weight_bytes", card.weight_bytes},
                  {"isa", card.isa},
-                 {"threads", session.config.threads},
+                 {"threads", n_threads(session)},
+                 {"read_bytes_per_second", roofs.read_bytes_per_s},
+                 {"int8_ops_per_second", roofs.int8_ops_per_s},
+                 {"int8_instruction", roofs.instruction},
                  {"load_seconds", card.load_seconds},
                  {"start_seconds", start_seconds.count()},
                  {"prefill_tokens_per_second", Json::object()},
                  {"decode_tokens_per_second", Json::object()}};
   if (!flags.json) {
-    print("{}: {}, {} weights, {}\n", flags.model, card.architecture,
-          human_bytes(card.weight_bytes), card.isa);
+    print("{}: {}, {} weights, {}, {} threads\n", flags.model, card.architecture,
+          human_bytes(card.weight_bytes), card.isa, n_threads(session));
+    print("machine          {:8.1f} GB/s read from memory, {:.0f} Gop/s int8 ({})\n",
+          roofs.read_bytes_per_s / 1e9, roofs.int8_ops_per_s / 1e9, roofs.instruction);
     print("load             {:8.2f} s ({:.2f} s with the process)\n", card.load_seconds,
           start_seconds.count());
   }
   Bench bench(**client, flags);
-  for (const size_t n : kPrefillTokens) {
-    const auto rate = bench.prefill(n);
-    if (!rate.ok()) return fail(rate.error());
-    report["prefill_tokens_per_second"][std::to_string(n)] = rate_json(*rate);
-    if (!flags.json && *rate) print("prefill {:>8} {:8.1f} tokens/s\n", n, **rate);
-  }
-  for (const size_t n : kDecodeContexts) {
-    const auto rate = bench.decode(n);
-    if (!rate.ok()) return fail(rate.error());
-    report["decode_tokens_per_second"][std::to_string(n)] = rate_json(*rate);
-    if (!flags.json && *rate) {
-      print("decode at {:>6} {:8.1f} tokens/s ({:.1f} GB/s of weights)\n", n, **rate,
-            **rate * static_cast<double>(card.weight_bytes) / 1e9);
-    }
+  const Roof roof{roofs, static_cast<double>(card.macs_per_token),
+                  static_cast<double>(card.bytes_per_token)};
+  if (const auto done = measure_all(bench, roof, flags.json, report); !done.ok()) {
+    return fail(done.error());
   }
   client->reset();  // its end is waited for, so that its memory is counted
   rusage children{};

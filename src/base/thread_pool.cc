@@ -1,5 +1,7 @@
 #include "base/thread_pool.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace maru {
@@ -16,6 +18,8 @@ void pause_briefly() {
 }
 
 }  // namespace
+
+size_t default_thread_count() { return std::max<size_t>(1, std::thread::hardware_concurrency()); }
 
 ThreadPool::ThreadPool(size_t n_threads) {
   CHECK(n_threads >= 1);

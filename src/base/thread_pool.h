@@ -17,6 +17,9 @@
 
 namespace maru {
 
+// One for each core that this process may run on, at least 1.
+size_t default_thread_count();
+
 class ThreadPool {
  public:
   // Requires: n_threads >= 1.

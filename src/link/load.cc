@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
-#include <thread>
 
 #include "base/files.h"
 #include "base/log.h"
@@ -88,9 +87,8 @@ Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load) {
   if (load.n_threads > kThreadsMax) {
     return Error::invalid(fmt::format("n_threads must be 0 to {}", kThreadsMax), "n_threads");
   }
-  const size_t n_cores = std::max<size_t>(1, std::thread::hardware_concurrency());
-  loaded.pool = std::make_unique<ThreadPool>(load.n_threads != 0 ? load.n_threads
-                                                                 : std::min(n_cores, kThreadsMax));
+  loaded.pool = std::make_unique<ThreadPool>(
+      load.n_threads != 0 ? load.n_threads : std::min(default_thread_count(), kThreadsMax));
   MARU_TRY(model, model::load_model(*loaded.file, {.pool = loaded.pool.get(), .kernels = kernels}));
   loaded.model = std::move(model);
   const model::ModelInfo& info = loaded.model->info();
@@ -103,6 +101,8 @@ Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load) {
   loaded.card.n_vocab = info.n_vocab;
   loaded.card.n_params = info.n_params;
   loaded.card.weight_bytes = info.weight_bytes;
+  loaded.card.bytes_per_token = info.bytes_per_token;
+  loaded.card.macs_per_token = info.macs_per_token;
   return {};
 }
 

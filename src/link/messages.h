@@ -41,6 +41,8 @@ struct ModelCard {
   size_t n_vocab = 0;
   uint64_t n_params = 0;
   uint64_t weight_bytes = 0;
+  uint64_t bytes_per_token = 0;  // weights read for one decoded token
+  uint64_t macs_per_token = 0;   // multiplications with weights for one prompt token
   bool has_chat_template = false;
   double load_seconds = 0;
   std::string sandbox = {};  // the protection reached: "none", or for example "seccomp"

@@ -83,6 +83,8 @@ void put(Json& out, const ModelCard& card) {
   out["n_vocab"] = card.n_vocab;
   out["n_params"] = card.n_params;
   out["weight_bytes"] = card.weight_bytes;
+  out["bytes_per_token"] = card.bytes_per_token;
+  out["macs_per_token"] = card.macs_per_token;
   out["has_chat_template"] = card.has_chat_template;
   out["load_seconds"] = card.load_seconds;
 }
@@ -157,6 +159,8 @@ EventBody get_card(Fields& fields) {
   card.n_vocab = fields.count("n_vocab");
   card.n_params = fields.u64("n_params");
   card.weight_bytes = fields.u64("weight_bytes");
+  card.bytes_per_token = fields.u64("bytes_per_token");
+  card.macs_per_token = fields.u64("macs_per_token");
   card.has_chat_template = fields.boolean("has_chat_template");
   card.load_seconds = fields.number("load_seconds");
   return card;

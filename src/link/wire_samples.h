@@ -54,6 +54,8 @@ inline std::vector<EventBody> sample_events() {
   card.n_vocab = 151936;
   card.n_params = 1'500'000'000;
   card.weight_bytes = 0xFFFFFFFFFFFFFFFFu;
+  card.bytes_per_token = 900'000'000;
+  card.macs_per_token = 1'300'000'000;
   card.has_chat_template = true;
   card.load_seconds = 0.25;
   card.sandbox = "seccomp";

@@ -53,24 +53,27 @@ WorkspaceSizes sizes_of(const DecoderSpec& spec, const DecoderWeights& weights,
   return sizes;
 }
 
-uint64_t bytes_per_token(const DecoderSpec& spec, const DecoderWeights& weights) {
-  uint64_t sum = weights.output.n_bytes() + weights.embeddings.row_bytes();
-  const auto ffn_bytes = [](const Ffn& f) {
-    return f.gate.n_bytes() + f.up.n_bytes() + f.down.n_bytes();
+// What one token passes through in the layers, with `measure` of each matrix summed.
+template <class Measure>
+uint64_t layers_per_token(const DecoderSpec& spec, const DecoderWeights& weights,
+                          const Measure& measure) {
+  uint64_t sum = 0;
+  const auto of_ffn = [&](const Ffn& f) {
+    return measure(f.gate) + measure(f.up) + measure(f.down);
   };
   for (const LayerWeights& layer : weights.layers) {
     const RecurrentWeights& recurrent = layer.recurrent;
     for (const Matrix* m :
          {&layer.q, &layer.k, &layer.v, &layer.out, &layer.router, &layer.q_a, &layer.kv_a,
           &recurrent.in, &recurrent.z, &recurrent.alpha, &recurrent.beta}) {
-      sum += m->n_bytes();
+      sum += measure(*m);
     }
-    for (const Matrix& m : layer.to_latent) sum += m.n_bytes();
-    for (const Matrix& m : layer.from_latent) sum += m.n_bytes();
-    sum += ffn_bytes(layer.ffn);
+    for (const Matrix& m : layer.to_latent) sum += measure(m);
+    for (const Matrix& m : layer.from_latent) sum += measure(m);
+    sum += of_ffn(layer.ffn);
     if (layer.experts.empty()) continue;
-    sum += spec.moe.n_used * ffn_bytes(layer.experts.front());
-    if (spec.moe.d_ff_shared > 0) sum += ffn_bytes(layer.experts.back());
+    sum += spec.moe.n_used * of_ffn(layer.experts.front());
+    if (spec.moe.d_ff_shared > 0) sum += of_ffn(layer.experts.back());
   }
   return sum;
 }
@@ -90,7 +93,12 @@ Result<std::unique_ptr<Model>> Decoder::create(DecoderSpec spec, DecoderWeights 
   info.n_ctx_train = spec.n_ctx_train;
   info.n_params = weights.n_params;
   info.weight_bytes = weights.arena.size();
-  info.bytes_per_token = bytes_per_token(spec, weights);
+  info.bytes_per_token =
+      weights.output.n_bytes() + weights.embeddings.row_bytes() +
+      layers_per_token(spec, weights, [](const Matrix& m) -> uint64_t { return m.n_bytes(); });
+  info.macs_per_token = layers_per_token(spec, weights, [](const Matrix& m) -> uint64_t {
+    return uint64_t{m.packed.n_rows} * m.packed.n_cols;
+  });
   info.kv_block_bytes = KvLayout(spec).block_bytes();
   info.state_bytes = StateLayout(spec).n_bytes();
   return std::unique_ptr<Model>(

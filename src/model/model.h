@@ -43,6 +43,7 @@ struct ModelInfo {
   uint64_t n_params = 0;
   uint64_t weight_bytes = 0;     // as packed in memory
   uint64_t bytes_per_token = 0;  // weights read for one decoded token
+  uint64_t macs_per_token = 0;   // multiplications with weights for one prompt token, head aside
   size_t kv_block_bytes = 0;     // memory of one block, all layers; 0: keeps no keys and values
   size_t state_bytes = 0;        // memory of one sequence's recurrent state; 0: has none
 };

@@ -11,6 +11,7 @@
 #include "model/embedding.h"
 #include "model/load_vocab.h"
 #include "model_truth.h"
+#include "source_dir.h"
 #include "text/tokenizer.h"
 
 namespace maru::model {

@@ -140,6 +140,9 @@ def test_bench_reports_every_figure():
     for rate in report["prefill_tokens_per_second"].values():
         assert rate > 0
     assert report["peak_memory_bytes"] > report["weight_bytes"] / 2
+    assert report["read_bytes_per_second"] > 0
+    for fraction in report["decode_fraction_of_bandwidth"].values():
+        assert fraction > 0
 
 
 def test_serve_says_who_has_its_port(tmp_path):
