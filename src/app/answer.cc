@@ -103,7 +103,7 @@ double per_second(size_t n, double seconds) {
 
 }  // namespace
 
-void add_answer_flags(CLI::App* command, AnswerSettings* settings) {
+void add_answer_flags(const Command& command, AnswerSettings* settings) {
   for (const NamedSetting& setting : kNamedSettings) {
     std::string flag = "--" + std::string(setting.name);
     std::string dashed = flag;
@@ -112,19 +112,17 @@ void add_answer_flags(CLI::App* command, AnswerSettings* settings) {
     if (dashed != flag) dashed += "," + flag;
     if (std::string_view(setting.name) == "max_tokens") dashed = "-n," + dashed;
     command
-        ->add_option_function<std::string>(
+        .add_setter(
             dashed,
             [settings, name = std::string(setting.name)](const std::string& value) {
-              if (const auto set = set_by_name(*settings, name, value); !set.ok()) {
-                throw CLI::ValidationError(set.error().message);
-              }
+              return set_by_name(*settings, name, value);
             },
             setting.range)
-        ->type_name("N");
+        .value_name("N");
   }
-  command->add_option("--stop", settings->stop, "text that ends the answer (may be repeated)")
-      ->allow_extra_args(false)
-      ->type_name("TEXT");
+  command.add_option("--stop", settings->stop, "text that ends the answer (may be repeated)")
+      .one_value_each()
+      .value_name("TEXT");
 }
 
 Result<void> set_by_name(AnswerSettings& settings, const std::string& name,

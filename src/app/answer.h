@@ -3,11 +3,11 @@
 // chat, run and bench. Threads: stream_answer() waits on the caller's thread; events come from the
 // client's.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <optional>
 #include <string>
 
+#include "app/command_line.h"
 #include "link/client.h"
 
 namespace maru::app {
@@ -20,7 +20,7 @@ struct AnswerSettings {
   std::optional<size_t> max_tokens;
 };
 
-void add_answer_flags(CLI::App* command, AnswerSettings* settings);
+void add_answer_flags(const Command& command, AnswerSettings* settings);
 
 // /set NAME VALUE. Errors: kInvalidArgument with the names or the range that is accepted.
 Result<void> set_by_name(AnswerSettings& settings, const std::string& name,

@@ -197,21 +197,18 @@ int run_bench(const Session& session, Flags flags) {
 }  // namespace
 
 void add_bench(Session& session) {
-  CLI::App* command = session.root->add_subcommand("bench", "Measure how fast a model runs here");
+  const Command command = session.add_command("bench", "Measure how fast a model runs here");
   auto flags = std::make_shared<Flags>();
-  command->add_option("MODEL", flags->model,
-                      "name, or path of a GGUF file (default: " + hub::default_model().name + ")");
-  command->add_option("--decode-tokens", flags->decode_tokens, "tokens generated in each run")
-      ->check(CLI::Range(2, 4096));
-  command->add_option("--repeats", flags->repeats, "runs of which the median is shown")
-      ->check(CLI::Range(1, 99));
-  command->add_flag("--json", flags->json, "print a JSON object");
-  session.add_setting(command, "threads", "threads of the engine");
-  session.add_setting(command, "isa", "scalar, avx2, avx512 or amx");
-  session.add_engine_script(command);
-  command->callback([&session, flags] {
-    session.command = [&session, flags] { return run_bench(session, *flags); };
-  });
+  command.add_option("MODEL", flags->model,
+                     "name, or path of a GGUF file (default: " + hub::default_model().name + ")");
+  command.add_option("--decode-tokens", flags->decode_tokens, "tokens generated in each run")
+      .range(2, 4096);
+  command.add_option("--repeats", flags->repeats, "runs of which the median is shown").range(1, 99);
+  command.add_flag("--json", flags->json, "print a JSON object");
+  command.add_setting("threads", "threads of the engine");
+  command.add_setting("isa", "scalar, avx2, avx512 or amx");
+  command.add_engine_script();
+  command.runs([&session, flags] { return run_bench(session, *flags); });
 }
 
 }  // namespace maru::app

@@ -18,14 +18,14 @@ struct Flags {
   bool raw = false;
 };
 
-void add_common_flags(Session& session, CLI::App* command, Flags* flags) {
-  command->add_option("--system", flags->chat.system, "the system message");
-  command->add_flag("-v,--verbose", flags->chat.verbose, "show tokens per second");
+void add_common_flags(Session& session, const Command& command, Flags* flags) {
+  command.add_option("--system", flags->chat.system, "the system message");
+  command.add_flag("-v,--verbose", flags->chat.verbose, "show tokens per second");
   add_answer_flags(command, &flags->chat.settings);
-  session.add_setting(command, "threads", "threads of the engine");
-  session.add_setting(command, "context", "longest sequence in tokens");
-  session.add_setting(command, "isa", "scalar, avx2, avx512 or amx");
-  session.add_engine_script(command);
+  command.add_setting("threads", "threads of the engine");
+  command.add_setting("context", "longest sequence in tokens");
+  command.add_setting("isa", "scalar, avx2, avx512 or amx");
+  command.add_engine_script();
 }
 
 int run_chat(const Session& session, Flags flags) {
@@ -88,33 +88,29 @@ int run_once(const Session& session, const Flags& flags, std::string text) {
 }  // namespace
 
 void add_chat(Session& session) {
-  CLI::App* command = session.root->add_subcommand("chat", "Talk with a model");
+  const Command command = session.add_command("chat", "Talk with a model");
   auto flags = std::make_shared<Flags>();
-  command->add_option("MODEL", flags->chat.model,
-                      "name, or path of a GGUF file (default: " + hub::default_model().name + ")");
+  command.add_option("MODEL", flags->chat.model,
+                     "name, or path of a GGUF file (default: " + hub::default_model().name + ")");
   add_common_flags(session, command, flags.get());
-  command->callback([&session, flags] {
-    session.command = [&session, flags] { return run_chat(session, *flags); };
-  });
+  command.runs([&session, flags] { return run_chat(session, *flags); });
 }
 
 void add_run(Session& session) {
-  CLI::App* command =
-      session.root->add_subcommand("run", "Answer one prompt; standard input is part of it");
+  const Command command =
+      session.add_command("run", "Answer one prompt; standard input is part of it");
   auto flags = std::make_shared<Flags>();
-  command->add_option("MODEL", flags->chat.model, "name, or path of a GGUF file")->required();
-  command->add_option("PROMPT", flags->prompt, "what to answer");
-  command->add_flag("--raw", flags->raw, "continue the text as it is, without the chat template");
-  command->add_flag("--json", flags->json,
-                    "print {\"text\", \"finish_reason\", \"usage\"} at the end");
+  command.add_option("MODEL", flags->chat.model, "name, or path of a GGUF file").required();
+  command.add_option("PROMPT", flags->prompt, "what to answer");
+  command.add_flag("--raw", flags->raw, "continue the text as it is, without the chat template");
+  command.add_flag("--json", flags->json,
+                   "print {\"text\", \"finish_reason\", \"usage\"} at the end");
   add_common_flags(session, command, flags.get());
-  command->callback([&session, flags] {
-    session.command = [&session, flags] {
-      // Without a prompt, on a terminal, people expect to talk.
-      const bool talk = flags->prompt.empty() && stdin_is_terminal() && !flags->json;
-      if (talk) return run_chat(session, *flags);
-      return run_once(session, *flags, one_shot_prompt(*flags));
-    };
+  command.runs([&session, flags] {
+    // Without a prompt, on a terminal, people expect to talk.
+    const bool talk = flags->prompt.empty() && stdin_is_terminal() && !flags->json;
+    if (talk) return run_chat(session, *flags);
+    return run_once(session, *flags, one_shot_prompt(*flags));
   });
 }
 

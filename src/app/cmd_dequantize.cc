@@ -62,12 +62,11 @@ int run_dequantize(const std::string& type) {
 }  // namespace
 
 void add_dequantize(Session& session) {
-  CLI::App* command = session.root->add_subcommand(
+  const Command command = session.add_command(
       "dequantize", "Turn raw blocks of standard input into float32 on standard output");
   auto type = std::make_shared<std::string>();
-  command->add_option("TYPE", *type, "type of the blocks, such as Q4_K")->required();
-  command->callback(
-      [&session, type] { session.command = [type] { return run_dequantize(*type); }; });
+  command.add_option("TYPE", *type, "type of the blocks, such as Q4_K").required();
+  command.runs([type] { return run_dequantize(*type); });
 }
 
 }  // namespace maru::app

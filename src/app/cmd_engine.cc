@@ -25,20 +25,18 @@ int run_scripted(const std::string& path, int fd, const Clock& clock) {
 }  // namespace
 
 void add_engine(Session& session) {
-  CLI::App* command = session.root->add_subcommand("engine", "The engine role");
-  command->group("");  // hidden
+  const Command command = session.add_command("engine", "The engine role");
+  command.hide();
   auto fd = std::make_shared<int>(link::kEngineFd);
   auto script = std::make_shared<std::string>();
-  command->add_option("--fd", *fd, "the socket to the client");
-  command->add_option("--scripted", *script, "answer by this script");
-  command->callback([&session, fd, script] {
-    session.needs_config = false;  // an engine knows nothing but what Load tells it
-    session.command = [fd, script] {
-      const SystemClock clock;
-      if (!script->empty()) return run_scripted(*script, *fd, clock);
-      link::serve_engine(*fd, {.clock = &clock, .harden = true});
-      return kExitOk;
-    };
+  command.add_option("--fd", *fd, "the socket to the client");
+  command.add_option("--scripted", *script, "answer by this script");
+  // An engine knows nothing but what Load tells it.
+  command.runs_without_config([fd, script] {
+    const SystemClock clock;
+    if (!script->empty()) return run_scripted(*script, *fd, clock);
+    link::serve_engine(*fd, {.clock = &clock, .harden = true});
+    return kExitOk;
   });
 }
 

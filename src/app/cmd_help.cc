@@ -7,50 +7,45 @@
 namespace maru::app {
 
 void add_help(Session& session) {
-  CLI::App* command = session.root->add_subcommand("help", "Explain a command, or the settings");
+  const Command command = session.add_command("help", "Explain a command, or the settings");
   auto topic = std::make_shared<std::string>();
-  command->add_option("COMMAND", *topic, "a command, or `config`");
-  command->callback([&session, topic] {
-    session.command = [&session, topic] {
-      if (topic->empty()) {
-        write_out(session.root->help());
-        return kExitOk;
-      }
-      if (*topic == "config") {
-        print("Settings: MARU_HOME/config.json, then the environment, then flags.\n\n{}",
-              config_help());
-        return kExitOk;
-      }
-      const CLI::App* named = session.find_command(*topic);
-      if (named == nullptr) {
-        fail(Error::invalid(
-            fmt::format("there is no command '{}'; `maru help` lists them", *topic)));
-        return kExitUsage;
-      }
-      write_out(named->help());
+  command.add_option("COMMAND", *topic, "a command, or `config`");
+  command.runs([&session, topic] {
+    if (topic->empty()) {
+      write_out(session.help());
       return kExitOk;
-    };
+    }
+    if (*topic == "config") {
+      print("Settings: MARU_HOME/config.json, then the environment, then flags.\n\n{}",
+            config_help());
+      return kExitOk;
+    }
+    const auto named = session.find_command(*topic);
+    if (!named) {
+      fail(Error::invalid(fmt::format("there is no command '{}'; `maru help` lists them", *topic)));
+      return kExitUsage;
+    }
+    write_out(named->help());
+    return kExitOk;
   });
 }
 
 void add_version(Session& session) {
-  CLI::App* command = session.root->add_subcommand("version", "Show the version");
+  const Command command = session.add_command("version", "Show the version");
   auto json = std::make_shared<bool>(false);
-  command->add_flag("--json", *json, "print a JSON object");
-  command->callback([&session, json] {
-    session.command = [json] {
-      if (*json) {
-        utsname machine{};
-        ::uname(&machine);
-        print_json({{"version", MARU_VERSION},
-                    {"compiler", __VERSION__},
-                    {"system", machine.sysname},
-                    {"machine", machine.machine}});
-      } else {
-        print("maru {}\n", MARU_VERSION);
-      }
-      return kExitOk;
-    };
+  command.add_flag("--json", *json, "print a JSON object");
+  command.runs([json] {
+    if (*json) {
+      utsname machine{};
+      ::uname(&machine);
+      print_json({{"version", MARU_VERSION},
+                  {"compiler", __VERSION__},
+                  {"system", machine.sysname},
+                  {"machine", machine.machine}});
+    } else {
+      print("maru {}\n", MARU_VERSION);
+    }
+    return kExitOk;
   });
 }
 

@@ -76,18 +76,16 @@ int list_available(const hub::Store& store, bool json) {
 }  // namespace
 
 void add_list(Session& session) {
-  CLI::App* command = session.root->add_subcommand("list", "Show the models on this machine");
-  command->alias("ls");
+  const Command command = session.add_command("list", "Show the models on this machine");
+  command.alias("ls");
   auto available = std::make_shared<bool>(false);
   auto json = std::make_shared<bool>(false);
-  command->add_flag("--available", *available, "show what `maru pull` can fetch");
-  command->add_flag("--json", *json, "print a JSON array");
-  command->callback([&session, available, json] {
-    session.command = [&session, available, json] {
-      const auto store = hub::Store::open(session.config.home);
-      if (!store.ok()) return fail(store.error());
-      return *available ? list_available(*store, *json) : list_here(*store, *json);
-    };
+  command.add_flag("--available", *available, "show what `maru pull` can fetch");
+  command.add_flag("--json", *json, "print a JSON array");
+  command.runs([&session, available, json] {
+    const auto store = hub::Store::open(session.config.home);
+    if (!store.ok()) return fail(store.error());
+    return *available ? list_available(*store, *json) : list_here(*store, *json);
   });
 }
 

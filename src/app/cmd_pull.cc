@@ -73,14 +73,12 @@ Result<hub::StoredModel> pull_with_progress(const hub::Store& store,
 }
 
 void add_pull(Session& session) {
-  CLI::App* command = session.root->add_subcommand("pull", "Fetch a model of the catalogue");
+  const Command command = session.add_command("pull", "Fetch a model of the catalogue");
   auto flags = std::make_shared<PullFlags>();
-  command->add_option("MODEL", flags->name, "name as in `maru list --available`")->required();
-  command->add_flag("--json", flags->json, "print what was fetched as JSON");
-  command->add_flag("--if-missing", flags->if_missing, "say and do nothing where it is here");
-  command->callback([&session, flags] {
-    session.command = [&session, flags] { return run_pull(session, *flags); };
-  });
+  command.add_option("MODEL", flags->name, "name as in `maru list --available`").required();
+  command.add_flag("--json", flags->json, "print what was fetched as JSON");
+  command.add_flag("--if-missing", flags->if_missing, "say and do nothing where it is here");
+  command.runs([&session, flags] { return run_pull(session, *flags); });
 }
 
 }  // namespace maru::app

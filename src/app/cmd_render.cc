@@ -81,22 +81,22 @@ int run_render(const Session& session, const Flags& flags) {
 }  // namespace
 
 void add_render(Session& session) {
-  CLI::App* command =
-      session.root->add_subcommand("render", "Show the prompt that a chat template makes");
+  const Command command =
+      session.add_command("render", "Show the prompt that a chat template makes");
   auto flags = std::make_shared<Flags>();
-  CLI::Option* file = command->add_option("--template", flags->template_path, "a Jinja file");
-  command->add_option("--model", flags->model, "name, or path of a GGUF file (its own template)")
-      ->excludes(file);
-  command->add_option("PROMPT", flags->prompt, "what the user says");
-  command->add_option("--system", flags->system, "the system message");
-  command->add_flag("--jsonl", flags->jsonl,
-                    "for each line {\"messages\", \"tools\", \"add_generation_prompt\", "
-                    "\"tokens\", \"kwargs\", \"now\"} of standard input print {\"text\"}");
-  command->callback([&session, flags] {
+  const Option file = command.add_option("--template", flags->template_path, "a Jinja file");
+  command.add_option("--model", flags->model, "name, or path of a GGUF file (its own template)")
+      .excludes(file);
+  command.add_option("PROMPT", flags->prompt, "what the user says");
+  command.add_option("--system", flags->system, "the system message");
+  command.add_flag("--jsonl", flags->jsonl,
+                   "for each line {\"messages\", \"tools\", \"add_generation_prompt\", "
+                   "\"tokens\", \"kwargs\", \"now\"} of standard input print {\"text\"}");
+  command.runs([&session, flags] {
     if (flags->template_path.empty() && flags->model.empty()) {
-      throw CLI::RequiredError("--template FILE or --model MODEL");
+      return usage_error("--template FILE or --model MODEL is required", "render");
     }
-    session.command = [&session, flags] { return run_render(session, *flags); };
+    return run_render(session, *flags);
   });
 }
 

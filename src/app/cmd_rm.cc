@@ -23,12 +23,10 @@ int run_rm(const Session& session, const std::vector<std::string>& names) {
 }  // namespace
 
 void add_rm(Session& session) {
-  CLI::App* command = session.root->add_subcommand("rm", "Delete models from this machine");
+  const Command command = session.add_command("rm", "Delete models from this machine");
   auto names = std::make_shared<std::vector<std::string>>();
-  command->add_option("MODEL", *names, "names as in `maru list`")->required();
-  command->callback([&session, names] {
-    session.command = [&session, names] { return run_rm(session, *names); };
-  });
+  command.add_option("MODEL", *names, "names as in `maru list`").required();
+  command.runs([&session, names] { return run_rm(session, *names); });
 }
 
 }  // namespace maru::app

@@ -66,20 +66,19 @@ int run_score(const Session& session, const Flags& flags) {
 }  // namespace
 
 void add_score(Session& session) {
-  CLI::App* command = session.root->add_subcommand("score", "Show how likely a model finds a text");
+  const Command command = session.add_command("score", "Show how likely a model finds a text");
   auto flags = std::make_shared<Flags>();
-  command->add_option("MODEL", flags->model, "name, or path of a GGUF file")->required();
-  CLI::Option* text =
-      command->add_option("TEXT", flags->text, "the text (default: standard input)");
-  command->add_flag("--json", flags->json, "print {\"nll\", \"nlls\", \"top\"}");
-  command->add_flag("--jsonl", flags->jsonl,
-                    "for each line {\"ids\", \"last\", \"top\"} of standard input print "
-                    "{\"nll\", \"nlls\", \"top\"}");
-  session.add_setting(command, "threads", "threads of the engine");
-  session.add_setting(command, "isa", "scalar, avx2, avx512 or amx");
-  command->callback([&session, flags, text] {
-    flags->text_given = text->count() > 0;
-    session.command = [&session, flags] { return run_score(session, *flags); };
+  command.add_option("MODEL", flags->model, "name, or path of a GGUF file").required();
+  const Option text = command.add_option("TEXT", flags->text, "the text (default: standard input)");
+  command.add_flag("--json", flags->json, "print {\"nll\", \"nlls\", \"top\"}");
+  command.add_flag("--jsonl", flags->jsonl,
+                   "for each line {\"ids\", \"last\", \"top\"} of standard input print "
+                   "{\"nll\", \"nlls\", \"top\"}");
+  command.add_setting("threads", "threads of the engine");
+  command.add_setting("isa", "scalar, avx2, avx512 or amx");
+  command.runs([&session, flags, text] {
+    flags->text_given = text.given();
+    return run_score(session, *flags);
   });
 }
 

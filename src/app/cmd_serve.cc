@@ -198,16 +198,16 @@ int run_serve(const Session& session) {
 }  // namespace
 
 void add_serve(Session& session) {
-  CLI::App* command =
-      session.root->add_subcommand("serve", "Serve the page and the API on this machine");
-  session.add_setting(command, "host", "address to listen on (default 127.0.0.1)");
-  session.add_setting(command, "port", "port to listen on; 0 = any free one (default 6278)");
-  session.add_setting(command, "model", "model to offer first");
-  session.add_setting(command, "threads", "threads of an engine");
-  session.add_setting(command, "context", "longest sequence in tokens");
-  session.add_setting(command, "isa", "scalar, avx2, avx512 or amx");
-  session.add_engine_script(command);
-  command->callback([&session] { session.command = [&session] { return run_serve(session); }; });
+  const Command command =
+      session.add_command("serve", "Serve the page and the API on this machine");
+  command.add_setting("host", "address to listen on (default 127.0.0.1)");
+  command.add_setting("port", "port to listen on; 0 = any free one (default 6278)");
+  command.add_setting("model", "model to offer first");
+  command.add_setting("threads", "threads of an engine");
+  command.add_setting("context", "longest sequence in tokens");
+  command.add_setting("isa", "scalar, avx2, avx512 or amx");
+  command.add_engine_script();
+  command.runs([&session] { return run_serve(session); });
 }
 
 }  // namespace maru::app

@@ -53,14 +53,12 @@ int run_show(const Session& session, const std::string& name, bool json) {
 }  // namespace
 
 void add_show(Session& session) {
-  CLI::App* command = session.root->add_subcommand("show", "Describe a model");
+  const Command command = session.add_command("show", "Describe a model");
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  command->add_option("MODEL", *name, "name, or path of a GGUF file")->required();
-  command->add_flag("--json", *json, "print a JSON object");
-  command->callback([&session, name, json] {
-    session.command = [&session, name, json] { return run_show(session, *name, *json); };
-  });
+  command.add_option("MODEL", *name, "name, or path of a GGUF file").required();
+  command.add_flag("--json", *json, "print a JSON object");
+  command.runs([&session, name, json] { return run_show(session, *name, *json); });
 }
 
 }  // namespace maru::app

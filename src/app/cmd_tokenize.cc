@@ -90,35 +90,31 @@ int run_detokenize(const Session& session, const Flags& flags) {
 }  // namespace
 
 void add_tokenize(Session& session) {
-  CLI::App* command = session.root->add_subcommand("tokenize", "Show the tokens of a text");
+  const Command command = session.add_command("tokenize", "Show the tokens of a text");
   auto flags = std::make_shared<Flags>();
-  command->add_option("MODEL", flags->model, "name, or path of a GGUF file")->required();
-  CLI::Option* text =
-      command->add_option("TEXT", flags->text, "the text (default: standard input)");
-  command->add_flag("--parse-special", flags->parse_special,
-                    "recognise control tokens in the text");
-  command->add_flag("--add-special", flags->add_special, "add the model's own BOS and EOS");
-  command->add_flag("--json", flags->json, "print {\"ids\"}");
-  command->add_flag("--jsonl", flags->jsonl,
-                    "for each line {\"text\", \"parse_special\", \"add_special\"} of standard "
-                    "input print {\"ids\"}");
-  command->callback([&session, flags, text] {
-    flags->text_given = text->count() > 0;
-    session.command = [&session, flags] { return run_tokenize(session, *flags); };
+  command.add_option("MODEL", flags->model, "name, or path of a GGUF file").required();
+  const Option text = command.add_option("TEXT", flags->text, "the text (default: standard input)");
+  command.add_flag("--parse-special", flags->parse_special, "recognise control tokens in the text");
+  command.add_flag("--add-special", flags->add_special, "add the model's own BOS and EOS");
+  command.add_flag("--json", flags->json, "print {\"ids\"}");
+  command.add_flag("--jsonl", flags->jsonl,
+                   "for each line {\"text\", \"parse_special\", \"add_special\"} of standard "
+                   "input print {\"ids\"}");
+  command.runs([&session, flags, text] {
+    flags->text_given = text.given();
+    return run_tokenize(session, *flags);
   });
 }
 
 void add_detokenize(Session& session) {
-  CLI::App* command = session.root->add_subcommand("detokenize", "Show the text of tokens");
+  const Command command = session.add_command("detokenize", "Show the text of tokens");
   auto flags = std::make_shared<Flags>();
-  command->add_option("MODEL", flags->model, "name, or path of a GGUF file")->required();
-  command->add_option("IDS", flags->ids, "token ids");
-  command->add_flag("--json", flags->json, "print {\"text\", \"hex\"}");
-  command->add_flag("--jsonl", flags->jsonl,
-                    "for each line {\"ids\"} of standard input print {\"text\", \"hex\"}");
-  command->callback([&session, flags] {
-    session.command = [&session, flags] { return run_detokenize(session, *flags); };
-  });
+  command.add_option("MODEL", flags->model, "name, or path of a GGUF file").required();
+  command.add_option("IDS", flags->ids, "token ids");
+  command.add_flag("--json", flags->json, "print {\"text\", \"hex\"}");
+  command.add_flag("--jsonl", flags->jsonl,
+                   "for each line {\"ids\"} of standard input print {\"text\", \"hex\"}");
+  command.runs([&session, flags] { return run_detokenize(session, *flags); });
 }
 
 }  // namespace maru::app

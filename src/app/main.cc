@@ -1,6 +1,7 @@
 // app/main.cc - the program: registers the commands, reads flags and settings, runs one command.
 //
 // Exit codes: 0; 1 the command failed; 2 it was called wrongly.
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
@@ -16,14 +17,8 @@ std::optional<std::string> environment_variable(const char* name) {
   return value ? std::optional<std::string>(value) : std::nullopt;
 }
 
-int usage_error(const std::string& message, const std::string& help_of) {
-  write_err(fmt::format("maru: {}\nRun `maru help{}` for usage.\n", message,
-                        help_of.empty() ? "" : " " + help_of));
-  return kExitUsage;
-}
-
 // CLI11 would only say that an argument was not expected.
-std::optional<std::string> unknown_command(const Session& session, int argc, char** argv) {
+std::optional<std::string> unknown_command(Session& session, int argc, char** argv) {
   if (argc < 2 || argv[1][0] == '-' || session.find_command(argv[1])) return std::nullopt;
   std::vector<std::string> names;
   for (const CLI::App* command : session.root->get_subcommands([](CLI::App*) { return true; })) {
@@ -41,7 +36,7 @@ int run(int argc, char** argv) {
   // One at most: in `maru run MODEL list` the last word is a prompt and no command.
   root.require_subcommand(0, 1);
   root.set_version_flag("--version", "maru " MARU_VERSION);
-  session.add_setting(&root, "home", "folder of models and data (MARU_HOME)");
+  Command(&root, &session).add_setting("home", "folder of models and data (MARU_HOME)");
   add_serve(session);
   add_chat(session);
   add_run(session);

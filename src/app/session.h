@@ -3,10 +3,11 @@
 // main.cc makes one, every cmd_*.cc adds its subcommand to it, and after parsing exactly one
 // command runs. Threads: one.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <functional>
+#include <optional>
 #include <string>
 
+#include "app/command_line.h"
 #include "app/config.h"
 #include "base/result.h"
 #include "hub/pull.h"
@@ -22,10 +23,9 @@ struct Session {
   bool needs_config = true;      // false: the command reads no settings
   std::function<int()> command;  // set by the subcommand that was named; gives the exit code
 
-  // A flag of a command for a setting of Config: --KEY VALUE.
-  void add_setting(CLI::App* to, const std::string& key, const std::string& help);
-  void add_engine_script(CLI::App* to);                         // the hidden --engine-script FILE
-  const CLI::App* find_command(const std::string& name) const;  // nullptr where there is none
+  Command add_command(const std::string& name, const std::string& help);
+  std::optional<Command> find_command(const std::string& name);
+  std::string help() const;  // of the whole program
 };
 
 // Each in cmd_NAME.cc.

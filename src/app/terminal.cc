@@ -46,6 +46,12 @@ void print_json(const Json& value) { write_out(dump_json(value) + "\n"); }
 
 void write_err(std::string_view text) { write_all(STDERR_FILENO, text); }
 
+int usage_error(const std::string& message, const std::string& command) {
+  write_err(fmt::format("maru: {}\nRun `maru help{}` for usage.\n", message,
+                        command.empty() ? "" : " " + command));
+  return kExitUsage;
+}
+
 int fail(const Error& error) {
   write_err(fmt::format("maru: {}\n", error.message));
   return kExitFailed;

@@ -33,6 +33,9 @@ void write_err(std::string_view text);
 // "maru: MESSAGE" to standard error; gives kExitFailed, or kExitUsage for kInvalidArgument of a
 // command line.
 int fail(const Error& error);
+// Says what was wrong and where the usage stands (of the whole program where command is empty);
+// returns kExitUsage.
+int usage_error(const std::string& message, const std::string& command);
 
 bool stdin_is_terminal();
 bool stdout_is_terminal();
