@@ -18,7 +18,7 @@ struct Flags {
   bool raw = false;
 };
 
-void add_common_flags(Session& session, const Command& command, Flags* flags) {
+void add_common_flags(const Command& command, Flags* flags) {
   command.add_option("--system", flags->chat.system, "the system message");
   command.add_flag("-v,--verbose", flags->chat.verbose, "show tokens per second");
   add_answer_flags(command, &flags->chat.settings);
@@ -92,7 +92,7 @@ void add_chat(Session& session) {
   auto flags = std::make_shared<Flags>();
   command.add_option("MODEL", flags->chat.model,
                      "name, or path of a GGUF file (default: " + hub::default_model().name + ")");
-  add_common_flags(session, command, flags.get());
+  add_common_flags(command, flags.get());
   command.runs([&session, flags] { return run_chat(session, *flags); });
 }
 
@@ -105,7 +105,7 @@ void add_run(Session& session) {
   command.add_flag("--raw", flags->raw, "continue the text as it is, without the chat template");
   command.add_flag("--json", flags->json,
                    "print {\"text\", \"finish_reason\", \"usage\"} at the end");
-  add_common_flags(session, command, flags.get());
+  add_common_flags(command, flags.get());
   command.runs([&session, flags] {
     // Without a prompt, on a terminal, people expect to talk.
     const bool talk = flags->prompt.empty() && stdin_is_terminal() && !flags->json;
