@@ -10,6 +10,16 @@
 namespace maru {
 namespace {
 
+// What of "[json.exception.parse_error.101] parse error at line 1, column 2: WHAT" is for people.
+std::string_view plain_text(const Json::exception& error) {
+  const std::string_view what = error.what();
+  const size_t name_end = what.find("] ");
+  const size_t place_end = what.find(": ");
+  const bool has_place = what.find("parse error at line") < place_end;
+  if (has_place && place_end != std::string_view::npos) return what.substr(place_end + 2);
+  return name_end == std::string_view::npos ? what : what.substr(name_end + 2);
+}
+
 // Builds the value while the library reads the text. The library's own builder looks a key up
 // among all earlier ones of its object: 2 MiB of short keys take it minutes. Here members are
 // appended, and an object looks for keys that occur twice once, when it ends.
@@ -45,7 +55,8 @@ class Builder final : public nlohmann::json_sax<Json> {
     return true;
   }
   bool parse_error(size_t position, const std::string&, const Json::exception& error) override {
-    error_ = Error::invalid(fmt::format("invalid JSON at byte {}: {}", position, error.what()));
+    error_ =
+        Error::invalid(fmt::format("invalid JSON at byte {}: {}", position, plain_text(error)));
     return false;
   }
 
