@@ -40,6 +40,8 @@ class Client {
   virtual const ModelCard& card() const = 0;
   // False once the engine is gone; every call then answers kUnavailable.
   virtual bool alive() const { return true; }
+  // Ends the engine and waits until it is gone; what still runs fails. Not from within a sink.
+  virtual void close() {}
 };
 
 }  // namespace maru::link

@@ -4,8 +4,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 #include "link/recorder.h"
@@ -93,6 +95,18 @@ TEST(ProcessClient, DestructionEndsTheChildAndItsRequests) {
   (*client)->generate(text_request("x"), recorder.sink());
   client->reset();
   EXPECT_TRUE(std::holds_alternative<Failed>(recorder.wait().back()));
+}
+
+TEST(ProcessClient, CloseLeavesNoChildBehind) {
+  auto client = start(R"({"replies": [{"text": "a", "fault": "stall"}]})");
+  ASSERT_TRUE(client.ok());
+  Recorder recorder;
+  (*client)->generate(text_request("x"), recorder.sink());
+  (*client)->close();
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);
+  EXPECT_EQ(errno, ECHILD);
+  EXPECT_TRUE(std::holds_alternative<Failed>(recorder.wait().back()));
+  (*client)->close();  // does nothing
 }
 
 }  // namespace

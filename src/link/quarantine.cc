@@ -51,6 +51,10 @@ class QuarantinedClient final : public Client {
   Result<EngineStats> stats() override { return inner_->stats(); }
   const ModelCard& card() const override { return inner_->card(); }
   bool alive() const override { return inner_->alive(); }
+  void close() override {
+    *closing_ = true;
+    inner_->close();
+  }
 
  private:
   std::unique_ptr<Client> inner_;

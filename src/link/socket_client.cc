@@ -51,7 +51,7 @@ class Core {
   Result<ModelCard> greet(const LoadRequest& load);
   Result<EventBody> read_answer(RequestId id);
   Result<void> send(RequestId id, const Command& command);
-  void read_events();
+  void read_events(const std::string& path);
   Result<bool> read_one();
   void dispatch(RequestId id, EventBody event);
   void fail_refused();
@@ -133,7 +133,7 @@ void Core::run(const Connector& connector, const LoadRequest& load,
   }
   alive_ = true;
   loaded.set_value(std::move(card));
-  read_events();
+  read_events(load.path);
   while (!stopping_.load()) wait_for_wake();
   fail_refused();
 }
@@ -145,7 +145,7 @@ void Core::wait_for_wake() {
 }
 
 // Until the engine is gone or the client stops.
-void Core::read_events() {
+void Core::read_events(const std::string& path) {
   while (!stopping_.load()) {
     pollfd fds[2] = {{.fd = fd_, .events = POLLIN, .revents = 0},
                      {.fd = wake_fd_, .events = POLLIN, .revents = 0}};
@@ -165,6 +165,7 @@ void Core::read_events() {
     fd_ = -1;
   }
   const std::string end = peer_->wait_end();
+  if (!stopped) log_warning("{}: {}", path, end);
   die(Error::unavailable(stopped ? "the engine was shut down" : end));
 }
 
@@ -269,15 +270,25 @@ struct Waiter {
 class SocketClient final : public Client {
  public:
   SocketClient(std::shared_ptr<Core> core, std::thread reader, ModelCard card)
-      : core_(std::move(core)), reader_(std::move(reader)), card_(std::move(card)) {}
+      : core_(std::move(core)),
+        reader_(std::move(reader)),
+        reader_id_(reader_.get_id()),
+        card_(std::move(card)) {}
 
   ~SocketClient() override {
-    core_->stop();
     if (reader_.get_id() == std::this_thread::get_id()) {
+      core_->stop();
       reader_.detach();  // the last owner let go inside a sink; the thread ends after it
     } else {
-      reader_.join();
+      close();
     }
+  }
+
+  void close() override {
+    CHECK(reader_id_ != std::this_thread::get_id());
+    core_->stop();
+    const std::lock_guard lock(close_mutex_);  // whoever comes second waits for the first
+    if (reader_.joinable()) reader_.join();
   }
 
   RequestId generate(GenerateRequest request, GenerateSink sink) override {
@@ -359,7 +370,7 @@ class SocketClient final : public Client {
   // Sends a command and waits; `take` fills the result from each event.
   template <class T>
   Result<T> call(const Command& command, Progress (*take)(T&, EventBody&)) {
-    CHECK(reader_.get_id() != std::this_thread::get_id());
+    CHECK(reader_id_ != std::this_thread::get_id());
     auto waiter = std::make_shared<Waiter<T>>();
     auto future = waiter->promise.get_future();
     core_->submit(command, [waiter, take](EventBody&& event) {
@@ -381,6 +392,8 @@ class SocketClient final : public Client {
 
   std::shared_ptr<Core> core_;
   std::thread reader_;
+  const std::thread::id reader_id_;  // also after reader_ was joined
+  std::mutex close_mutex_;           // guards joining reader_
   ModelCard card_;
 };
 

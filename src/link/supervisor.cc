@@ -82,12 +82,16 @@ void Supervisor::unload(const std::string& path) {
 }
 
 void Supervisor::shutdown() {
-  std::vector<std::shared_ptr<Client>> clients;  // end after the lock
+  std::vector<std::shared_ptr<Client>> clients;
   {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
-    for (auto& [path, slot] : slots_) clients.push_back(std::move(slot->client));
+    for (auto& [path, slot] : slots_) {
+      if (slot->client != nullptr) clients.push_back(std::move(slot->client));
+    }
   }
+  // Requests that were just cancelled may still hold them: dropping them would not wait.
+  for (const auto& client : clients) client->close();
 }
 
 }  // namespace maru::link

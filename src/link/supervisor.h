@@ -47,6 +47,7 @@ class Supervisor {
 
   // Lets go of an engine: it ends when its last user lets go too.
   void unload(const std::string& path);
+  // Ends all engines and waits until they are gone; their requests fail.
   void shutdown();
 
  private:

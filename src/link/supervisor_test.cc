@@ -119,8 +119,8 @@ TEST_F(SupervisorTest, UnloadAndShutdownEndEngines) {
   Recorder recorder;
   held->generate({.prompt = TextPrompt{"stall"}}, recorder.sink());
   supervisor.shutdown();
+  EXPECT_FALSE(held->alive());  // gone by now, although somebody still holds it
   EXPECT_EQ(supervisor.client({.path = "m"}).error().code, ErrorCode::kUnavailable);
-  held.reset();
   EXPECT_TRUE(std::holds_alternative<Failed>(recorder.wait().back()));
 }
 
