@@ -67,6 +67,12 @@ int run_once(const Session& session, const Flags& flags, std::string text) {
   }
   auto client = start_engine(session, flags.chat.model);
   if (!client.ok()) return fail(client.error());
+  const bool is_raw = flags.raw || !(*client)->card().has_chat_template;
+  if (is_raw && !flags.chat.system.empty()) {
+    return fail(Error::invalid(fmt::format(
+        "--system needs a chat template, and {}",
+        flags.raw ? "--raw leaves it out" : flags.chat.model + " has none: it continues text")));
+  }
   link::GenerateRequest request = generate_request(flags.chat.settings);
   request.prompt = make_prompt(flags, (*client)->card(), std::move(text));
   const auto show = [&](std::string_view piece) {

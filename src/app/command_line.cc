@@ -106,7 +106,8 @@ void Command::runs_without_config(std::function<int()> body) const {
   });
 }
 
-std::string Command::help() const { return app_->help(); }
+// The usage line begins with the name of the program.
+std::string Command::help() const { return app_->help(app_->get_parent()->get_name()); }
 
 Command Session::add_command(const std::string& name, const std::string& help) {
   return {root->add_subcommand(name, help), this};

@@ -62,7 +62,11 @@ class LineReader {
 
 Json error_json(const Error& error) {
   Json json = {{"code", error_code_name(error.code)}, {"message", error.message}};
-  if (!error.param.empty()) json["param"] = error.param;
+  if (error.param == link::kContextLengthExceeded) {
+    json["code"] = error.param;
+  } else if (!error.param.empty()) {
+    json["param"] = error.param;
+  }
   return {{"error", json}};
 }
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cmath>
 #include <csignal>
+#include <cstring>
 #include <ctime>
 
 namespace maru::app {
@@ -39,7 +40,11 @@ void on_signal(int signal) {
 }  // namespace
 
 void write_out(std::string_view text) {
-  if (!write_all(STDOUT_FILENO, text)) std::_Exit(kExitFailed);
+  if (write_all(STDOUT_FILENO, text)) return;
+  if (errno != EPIPE) {
+    write_err(fmt::format("maru: cannot write to standard output: {}\n", std::strerror(errno)));
+  }
+  std::_Exit(kExitFailed);
 }
 
 void print_json(const Json& value) { write_out(dump_json(value) + "\n"); }

@@ -19,8 +19,8 @@ inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 
-// To standard output, flushed. A reader that went away (SIGPIPE is ignored) ends the program
-// quietly with kExitFailed: there is nobody left to tell.
+// To standard output, flushed. Where it cannot be written the program ends with kExitFailed:
+// quietly if the reader went away (SIGPIPE is ignored), there is nobody left to tell.
 void write_out(std::string_view text);
 template <class... Args>
 void print(fmt::format_string<Args...> format, Args&&... args) {
@@ -30,8 +30,7 @@ void print_json(const Json& value);  // one line
 
 // To standard error.
 void write_err(std::string_view text);
-// "maru: MESSAGE" to standard error; gives kExitFailed, or kExitUsage for kInvalidArgument of a
-// command line.
+// "maru: MESSAGE" to standard error; gives kExitFailed.
 int fail(const Error& error);
 // Says what was wrong and where the usage stands (of the whole program where command is empty);
 // returns kExitUsage.

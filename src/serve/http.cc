@@ -52,11 +52,11 @@ Router::Match Router::find(std::string_view method, std::string_view path) const
   for (const Route& route : routes_) {
     const auto capture = match_path(route.path, path);
     if (!capture || exact) continue;
+    const auto decoded = percent_decode(*capture);
+    if (!decoded) continue;  // no such path, whatever the method
     if (!match.allowed.empty()) match.allowed += ", ";
     match.allowed += route.method;
     if (route.method != wanted) continue;
-    const auto decoded = percent_decode(*capture);
-    if (!decoded) continue;
     match.route = &route;
     match.capture = *decoded;
     exact = capture->empty();

@@ -23,6 +23,7 @@ TEST(RouterTest, ExactPathsWinOverCaptures) {
   EXPECT_EQ(router.find("POST", "/v1/models/special").route->path, "/v1/models/special");
   EXPECT_EQ(router.find("GET", "/v1/models/").route, nullptr);
   EXPECT_EQ(router.find("GET", "/v1/models/a%ff").route, nullptr);
+  EXPECT_EQ(router.find("GET", "/v1/models/a%ff").allowed, "");  // 404 and not 405
   EXPECT_EQ(router.find("PUT", "/v1/models").route, nullptr);
   EXPECT_EQ(router.find("PUT", "/v1/models").allowed, "GET");
   EXPECT_EQ(router.find("PUT", "/v2").allowed, "");

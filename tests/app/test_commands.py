@@ -24,12 +24,20 @@ def test_every_command_has_help(command):
     for arguments in (["help", command], [command, "--help"]):
         result = maru(*arguments)
         assert result.returncode == 0
-        assert "Usage" in result.stdout
+        assert f"Usage: maru {command}" in result.stdout
 
 
 def test_version():
     assert maru("version").stdout.startswith("maru ")
     assert json.loads(maru("version", "--json").stdout)["version"]
+
+
+def test_an_output_that_cannot_be_written_is_said():
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([BINARY, "version"], stdout=full, stderr=subprocess.PIPE,
+                                text=True, check=False)
+    assert result.returncode == 1
+    assert "No space left" in result.stderr
 
 
 @pytest.mark.parametrize("arguments, words", [

@@ -39,6 +39,13 @@ def test_run_as_json(script, tmp_path):
     assert answer["usage"]["completion_tokens"] == 3
 
 
+def test_run_refuses_a_system_message_that_nothing_reads(script, tmp_path):
+    flags = script(echo=True)
+    result = maru("run", "any", "x", "--raw", "--system", "Be brief.", *flags, home=tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "--system" in result.stderr
+
+
 def test_run_fails_when_its_engine_dies(script, tmp_path):
     flags = script(replies=[{"text": "a b c", "fault": "die", "fault_after": 2}])
     result = maru("run", "any", "x", *flags, home=tmp_path)

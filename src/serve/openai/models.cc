@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "hub/store.h"
@@ -29,8 +30,12 @@ Error unknown_model_error(std::string_view id, const Services& services) {
     text += fmt::format("; installed: {}", fmt::join(installed, ", "));
   }
   const auto near_pullable = hub::nearest_names(wanted, pullable, 1);
-  text += fmt::format("; `maru pull {}` fetches it",
-                      near_pullable.empty() ? "NAME" : near_pullable.front());
+  const bool is_here = !near_pullable.empty() &&
+                       std::ranges::find(installed, near_pullable.front()) != installed.end();
+  if (!is_here) {
+    text += fmt::format("; `maru pull {}` fetches it",
+                        near_pullable.empty() ? "NAME" : near_pullable.front());
+  }
   Error error = Error::not_found(std::move(text));
   error.param = "model";
   return error;

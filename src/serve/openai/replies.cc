@@ -119,7 +119,9 @@ void append_usage(std::string& out, const Totals& totals) {
 }
 
 void append_timings(std::string& out, const Totals& totals) {
-  append_count(out, ",\"timings\":{\"prompt_n\":", totals.n_prompt);
+  // As llama-server counts: prompt_ms went into what the cache did not have.
+  append_count(out, ",\"timings\":{\"cache_n\":", totals.n_cached);
+  append_count(out, ",\"prompt_n\":", totals.n_prompt - totals.n_cached);
   append_number(out, ",\"prompt_ms\":", totals.prompt_seconds * 1e3);
   append_count(out, ",\"predicted_n\":", totals.n_generated);
   append_number(out, ",\"predicted_ms\":", totals.generate_seconds * 1e3);

@@ -63,7 +63,7 @@ class OpenAiRoutesTest : public ::testing::Test {
       embedding.kind = "embedding";
       return std::vector<ModelInfo>{chat, base, embedding};
     };
-    services->pullable = [] { return std::vector<std::string>{"fake:2b", "other:7b"}; };
+    services->pullable = [] { return std::vector<std::string>{"base:1b", "fake:2b", "other:7b"}; };
     services->client = [this](const std::string& id) -> Result<std::shared_ptr<link::Client>> {
       if (id != "base:1b") return std::shared_ptr<link::Client>(engine_);
       auto base = std::make_shared<FakeClient>();
@@ -131,6 +131,9 @@ TEST_F(OpenAiRoutesTest, HealthAndModels) {
   EXPECT_EQ(missing.status, 404);
   EXPECT_EQ(missing.json()["error"]["code"], "model_not_found");
   EXPECT_NE(missing.body.find("maru pull fake:2b"), std::string::npos) << missing.body;
+  const TestReply misspelt = client->get("/v1/models/bse:1b");  // base:1b is here already
+  EXPECT_NE(misspelt.body.find("nearest: base:1b"), std::string::npos) << misspelt.body;
+  EXPECT_EQ(misspelt.body.find("maru pull base:1b"), std::string::npos) << misspelt.body;
   EXPECT_EQ(client->get("/maru/engines").json()["engines"][0]["n_running"], 0);
 }
 
@@ -139,7 +142,9 @@ TEST_F(OpenAiRoutesTest, AWholeChatAnswer) {
   engine_->emit(0, link::Started{3, {}});
   engine_->emit(0, delta("Hello \"wor"));
   engine_->emit(0, delta("ld\"\n한"));
-  engine_->emit(0, done(FinishReason::kLength, 3, 9));
+  link::Done last = done(FinishReason::kLength, 3, 9);
+  last.usage.n_cached = 2;
+  engine_->emit(0, last);
   const TestReply reply = client->read_reply();
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.header("content-type"), "application/json");
@@ -153,6 +158,9 @@ TEST_F(OpenAiRoutesTest, AWholeChatAnswer) {
   EXPECT_EQ(json["usage"]["prompt_tokens"], 3);
   EXPECT_EQ(json["usage"]["completion_tokens"], 9);
   EXPECT_EQ(json["usage"]["total_tokens"], 12);
+  EXPECT_EQ(json["usage"]["prompt_tokens_details"]["cached_tokens"], 2);
+  EXPECT_EQ(json["timings"]["cache_n"], 2);
+  EXPECT_EQ(json["timings"]["prompt_n"], 1);
   EXPECT_EQ(json["timings"]["predicted_per_second"], 16.0);  // 8 tokens after the first in 0.5 s
   EXPECT_EQ(json["ignored_params"], Json::array({"user", "frobnicate"}));
   const link::GenerateRequest request = engine_->request(0);
