@@ -8,6 +8,7 @@
 
 #include "link/harden.h"
 #include "link/host_io.h"
+#include "text/continue_message.h"
 
 namespace maru::link {
 namespace {
@@ -93,6 +94,18 @@ class EngineThread {
   std::thread thread_;
 };
 
+// The text of the message that continue_final_message goes on with.
+Result<std::string> final_message(const Json& messages) {
+  const Json* last = messages.is_array() && !messages.empty() ? &messages.back() : nullptr;
+  const bool is_answer = last != nullptr && last->is_object() &&
+                         last->value("role", Json()) == "assistant" &&
+                         last->value("content", Json()).is_string();
+  if (is_answer) return last->at("content").get<std::string>();
+  return Error::invalid(
+      "continue_final_message goes on with the last message, which must be the assistant's",
+      "messages");
+}
+
 // The text side of a loaded model, and the way to its engine.
 class Host {
  public:
@@ -148,12 +161,16 @@ Result<text::Spans> Host::render(const ChatPrompt& prompt, Json tokens, int64_t 
   if (!loaded_.chat_template) {
     return loaded_.template_error ? *loaded_.template_error : no_chat_template_error();
   }
-  return loaded_.chat_template->render({.messages = prompt.messages,
-                                        .tools = prompt.tools,
-                                        .add_generation_prompt = prompt.add_generation_prompt,
-                                        .tokens = std::move(tokens),
-                                        .kwargs = prompt.template_kwargs,
-                                        .now_unix_seconds = now});
+  const bool add_generation_prompt = prompt.add_generation_prompt && !prompt.continue_final_message;
+  MARU_TRY(spans, loaded_.chat_template->render({.messages = prompt.messages,
+                                                 .tools = prompt.tools,
+                                                 .add_generation_prompt = add_generation_prompt,
+                                                 .tokens = std::move(tokens),
+                                                 .kwargs = prompt.template_kwargs,
+                                                 .now_unix_seconds = now}));
+  if (!prompt.continue_final_message) return spans;
+  MARU_TRY(message, final_message(prompt.messages));
+  return text::cut_after_message(std::move(spans), message);
 }
 
 // A template writes BOS itself, or leaves it to the tokenizer: either way there is one.

@@ -72,6 +72,21 @@ TEST(EngineHost, WhatAPersonTypesIsNeverAControlToken) {
   EXPECT_EQ(client->detokenize(ids).value(), "<bos>hi<|end|><bos><|end|>");
 }
 
+TEST(EngineHost, GoesOnWithAnAnswerThatWasCut) {
+  const auto client = start();
+  ChatPrompt prompt = chat("q<|end|>");
+  prompt.messages.push_back({{"role", "assistant"}, {"content", "half of it"}});
+  prompt.continue_final_message = true;
+  const auto text = [&](const ChatPrompt& each) { return client->render({.prompt = each}); };
+  EXPECT_EQ(text(prompt).value(), "q<|end|><|end|>half of it");
+  EXPECT_TRUE(
+      std::holds_alternative<Done>(generate(*client, {.prompt = prompt, .max_tokens = 1}).back()));
+  prompt.messages.push_back({{"role", "user"}, {"content", "half of it"}});
+  EXPECT_EQ(text(prompt).error().param, "messages");
+  prompt.messages = Json::array();
+  EXPECT_EQ(text(prompt).error().param, "messages");
+}
+
 TEST(EngineHost, RefusalsSayWhatIsMissing) {
   const auto client = start({.path = "no template"});
   const auto no_template = generate(*client, {.prompt = chat("hi")});

@@ -54,6 +54,7 @@ struct ChatPrompt {
   Json tools = nullptr;
   Json template_kwargs = Json::object();
   bool add_generation_prompt = true;
+  bool continue_final_message = false;  // go on with the last message, which is the assistant's
 };
 struct TextPrompt {
   std::string text = {};       // may end in the middle of anything

@@ -19,7 +19,8 @@ Json prompt_json(const Prompt& prompt) {
             {"messages", chat->messages},
             {"tools", chat->tools},
             {"template_kwargs", chat->template_kwargs},
-            {"add_generation_prompt", chat->add_generation_prompt}};
+            {"add_generation_prompt", chat->add_generation_prompt},
+            {"continue_final_message", chat->continue_final_message}};
   }
   if (const auto* text = std::get_if<TextPrompt>(&prompt)) {
     return {{"kind", "text"},
@@ -40,6 +41,7 @@ Result<Prompt> decode_prompt(const Json& value) {
     chat.tools = fields.any("tools");
     chat.template_kwargs = fields.object("template_kwargs");
     chat.add_generation_prompt = fields.boolean("add_generation_prompt");
+    chat.continue_final_message = fields.boolean("continue_final_message");
     prompt = std::move(chat);
   } else if (kind == "text") {
     TextPrompt text;

@@ -23,6 +23,7 @@ inline std::vector<Command> sample_commands() {
   chat.messages = Json::parse(R"([{"role": "user", "content": "안녕"}])");
   chat.tools = Json::parse(R"([{"type": "function"}])");
   chat.template_kwargs = {{"thinking", false}};
+  chat.continue_final_message = true;
   GenerateRequest chat_request{.prompt = chat, .sampling = sample_sampling(), .stop = {"\n", "끝"}};
   chat_request.max_tokens = 7;
   chat_request.cache_salt = "salt";

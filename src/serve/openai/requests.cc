@@ -190,6 +190,16 @@ Result<GenerateJob> parse_chat(std::string_view body, uint64_t seed) {
   MARU_TRY(messages, read_messages(fields.find("messages"), fields));
   prompt.messages = std::move(messages);
   prompt.add_generation_prompt = fields.flag("add_generation_prompt");
+  prompt.continue_final_message = fields.flag("continue_final_message");
+  if (prompt.continue_final_message) {
+    if (fields.find("add_generation_prompt") != nullptr && prompt.add_generation_prompt) {
+      return Error::invalid(
+          "continue_final_message goes on with the last message and add_generation_prompt begins "
+          "another: only one of them can be true",
+          "continue_final_message");
+    }
+    prompt.add_generation_prompt = false;
+  }
   if (const Json* kwargs = fields.find("chat_template_kwargs")) prompt.template_kwargs = *kwargs;
   request.prompt = std::move(prompt);
   job.prompts.push_back(std::move(request));

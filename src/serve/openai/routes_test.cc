@@ -386,6 +386,22 @@ TEST_F(OpenAiRoutesTest, HarmlessValuesOfRefusedFieldsPass) {
   EXPECT_FALSE(reply.json().contains("ignored_params"));
 }
 
+TEST_F(OpenAiRoutesTest, AnUnfinishedAnswerIsContinued) {
+  auto client = begin_chat(R"(,"continue_final_message":true)");
+  const link::GenerateRequest request = engine_->request(0);
+  EXPECT_TRUE(std::get<link::ChatPrompt>(request.prompt).continue_final_message);
+  EXPECT_FALSE(std::get<link::ChatPrompt>(request.prompt).add_generation_prompt);
+  engine_->emit(0, link::Started{});
+  engine_->emit(0, done(FinishReason::kStop, 1, 1));
+  EXPECT_EQ(client->read_reply().status, 200);
+  client->send_post("/v1/chat/completions",
+                    R"({"model":"fake:1b","messages":[{"role":"assistant","content":"a"}],
+                        "continue_final_message":true,"add_generation_prompt":true})");
+  const TestReply refused = client->read_reply();
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json()["error"]["param"], "continue_final_message");
+}
+
 TEST_F(OpenAiRoutesTest, MessagesTakeTheShapeOfTemplates) {
   auto client = connect();
   client->send_post("/v1/chat/completions", R"({"model":"fake:1b","messages":[

@@ -46,7 +46,6 @@ export const en = {
   interrupted: 'The page was closed before this answer was complete.',
   lengthReached: 'The answer reached its token limit.',
   continue: 'Continue',
-  continuePrompt: 'Continue exactly where you stopped. Do not repeat anything.',
   copy: 'Copy',
   copied: 'Copied',
   copyCode: 'Copy code',

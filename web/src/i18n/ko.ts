@@ -48,7 +48,6 @@ export const ko: Dictionary = {
   interrupted: '답변이 끝나기 전에 페이지가 닫혔습니다.',
   lengthReached: '답변이 최대 길이에 이르렀습니다.',
   continue: '이어 쓰기',
-  continuePrompt: '멈춘 곳에서 그대로 이어서 써 주세요. 앞의 내용을 되풀이하지 마세요.',
   copy: '복사',
   copied: '복사됨',
   copyCode: '코드 복사',

@@ -137,10 +137,9 @@ export class Runtime {
     if (!model) return;
     const request = this.requestOf(answer.chat, answer.id, model.id, [
       { role: 'assistant', content: answer.text },
-      { role: 'user', content: this.t.continuePrompt },
     ]);
     this.dispatch({ type: 'continued', chat: answer.chat, answer: answer.id, model: model.id });
-    void this.receive(answer.chat, answer.id, request);
+    void this.receive(answer.chat, answer.id, { ...request, continue_final_message: true });
   }
 
   /** Stops an answer; the server frees its work. */

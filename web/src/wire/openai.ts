@@ -44,6 +44,8 @@ export interface ChatRequest {
   readonly top_p?: number;
   readonly max_tokens?: number;
   readonly seed?: number;
+  /** The answer goes on with the last message, which is the assistant's. */
+  readonly continue_final_message?: boolean;
 }
 
 /** One decoded `data:` payload of a stream: any of its parts may be absent. */
