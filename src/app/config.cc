@@ -70,7 +70,8 @@ const std::array<Setting, 8> kSettings = {{
        return set_number(text, kThreadsMax, c.threads) ? nullptr : "0 to 1024";
      },
      [](const Config& c) { return Json(c.threads); }},
-    {"context", "MARU_CONTEXT", "longest sequence in tokens (0 = the model's own)",
+    {"context", "MARU_CONTEXT",
+     "longest sequence in tokens, at most what a model was made for (0 = that)",
      [](Config& c, const std::string& text) -> const char* {
        return set_number(text, kContextMax, c.context) ? nullptr : "0 to 16777216";
      },

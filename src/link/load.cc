@@ -110,10 +110,11 @@ Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load) {
 
 Result<engine::EngineOptions> size_kv(const model::ModelInfo& info, size_t n_ctx_wanted,
                                       uint64_t memory_available) {
+  // One setting serves models of all sizes: it is an upper bound. The card says what became of it.
   if (n_ctx_wanted > info.n_ctx_train) {
-    return Error::invalid(fmt::format("n_ctx is {}, but this model was made for at most {} tokens",
-                                      n_ctx_wanted, info.n_ctx_train),
-                          "n_ctx");
+    log_warning("a context of {} tokens was asked for; this model was made for at most {}",
+                n_ctx_wanted, info.n_ctx_train);
+    n_ctx_wanted = info.n_ctx_train;
   }
   const uint64_t block_bytes = std::max<uint64_t>(1, info.kv_block_bytes);
   auto share = static_cast<uint64_t>(static_cast<double>(memory_available) * kKvMemoryShare);

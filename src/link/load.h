@@ -42,11 +42,12 @@ struct LoadedModel {
 
 using Loader = std::function<Result<std::unique_ptr<LoadedModel>>(const LoadRequest&)>;
 
-// Errors: those of the file, the tokenizer and the model; kInvalidArgument for an n_ctx above the
-// model's own or an unknown isa; kResourceExhausted where memory does not hold the KV of n_ctx.
+// Errors: those of the file, the tokenizer and the model; kInvalidArgument for an unknown isa;
+// kResourceExhausted where memory does not hold the KV of n_ctx.
 Result<std::unique_ptr<LoadedModel>> load_from_files(const LoadRequest& load);
 
-// The context and the numbers of KV blocks and recurrent states for a model. Errors: as above.
+// The context and the numbers of KV blocks and recurrent states for a model. A context above the
+// model's own becomes the model's own. Errors: as above.
 Result<engine::EngineOptions> size_kv(const model::ModelInfo& info, size_t n_ctx_wanted,
                                       uint64_t memory_available);
 
