@@ -48,6 +48,7 @@ int run(int argc, char** argv) {
   add_detokenize(session);
   add_score(session);
   add_render(session);
+  add_quantize(session);
   add_dequantize(session);
   add_bench(session);
   add_version(session);

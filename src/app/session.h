@@ -42,6 +42,7 @@ void add_serve(Session& session);
 void add_show(Session& session);
 void add_tokenize(Session& session);
 void add_pull(Session& session);
+void add_quantize(Session& session);
 void add_rm(Session& session);
 void add_version(Session& session);
 void add_help(Session& session);

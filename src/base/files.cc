@@ -7,8 +7,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
+
+#include "base/atomic_file.h"
 
 namespace maru {
 namespace {
@@ -26,19 +29,6 @@ struct Descriptor {
     if (fd >= 0) ::close(fd);
   }
 };
-
-Result<void> write_all(int fd, std::string_view content, const std::filesystem::path& path) {
-  while (!content.empty()) {
-    const ssize_t n = ::write(fd, content.data(), content.size());
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      return system_error("write", path);
-    }
-    content.remove_prefix(static_cast<size_t>(n));
-  }
-  if (::fsync(fd) != 0) return system_error("sync", path);
-  return {};
-}
 
 }  // namespace
 
@@ -96,27 +86,66 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t n_bytes_
   }
 }
 
-Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content) {
-  const std::filesystem::path temporary = path.string() + fmt::format(".tmp.{}", ::getpid());
-  {
-    const Descriptor file{
-        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
-    if (file.fd < 0) return system_error("create", temporary);
-    if (auto written = write_all(file.fd, content, temporary); !written.ok()) {
-      ::unlink(temporary.c_str());
-      return written;
+Result<AtomicFile> AtomicFile::create(const std::filesystem::path& target) {
+  std::filesystem::path temporary = target.string() + fmt::format(".tmp.{}", ::getpid());
+  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return system_error("create", temporary);
+  return AtomicFile(fd, target, std::move(temporary));
+}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)),
+      target_(std::move(other.target_)),
+      temporary_(std::move(other.temporary_)) {}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+
+Result<void> AtomicFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return system_error("write", temporary_);
+    }
+    bytes = bytes.subspan(static_cast<size_t>(n));
+  }
+  return {};
+}
+
+Result<void> AtomicFile::commit(Existing existing) {
+  if (::fsync(fd_) != 0) return system_error("sync", temporary_);
+  int renamed = -1;
+  if (existing == Existing::kReplace) {
+    renamed = ::rename(temporary_.c_str(), target_.c_str());
+  } else {
+    renamed =
+        ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_NOREPLACE);
+    // Some file systems do not know the flag.
+    if (renamed != 0 && errno == EINVAL && ::access(target_.c_str(), F_OK) != 0) {
+      renamed = ::rename(temporary_.c_str(), target_.c_str());
     }
   }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    Error error = system_error("rename", temporary);
-    ::unlink(temporary.c_str());
-    return error;
+  if (renamed != 0 && existing == Existing::kKeep && ::access(target_.c_str(), F_OK) == 0) {
+    return Error::invalid(fmt::format("'{}' exists; nothing was replaced", target_.string()));
   }
+  if (renamed != 0) return system_error("rename", temporary_);
+  ::close(std::exchange(fd_, -1));
   // The rename itself lives in the folder: sync that too.
-  const Descriptor folder{::open(path.parent_path().empty() ? "." : path.parent_path().c_str(),
-                                 O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (folder.fd >= 0 && ::fsync(folder.fd) != 0) return system_error("sync", path);
+  const Descriptor folder{
+      ::open(target_.parent_path().empty() ? "." : target_.parent_path().c_str(),
+             O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (folder.fd >= 0 && ::fsync(folder.fd) != 0) return system_error("sync", target_);
   return {};
+}
+
+Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content) {
+  MARU_TRY(file, AtomicFile::create(path));
+  MARU_TRY_VOID(file.write(std::as_bytes(std::span(content))));
+  return file.commit(AtomicFile::Existing::kReplace);
 }
 
 }  // namespace maru

@@ -20,10 +20,6 @@ void put_string(std::string& out, std::string_view text) {
   out.append(text);
 }
 
-void pad(std::string& out) {
-  while (out.size() % kAlignmentDefault != 0) out.push_back('\0');
-}
-
 }  // namespace
 
 void Writer::begin_value(std::string_view key, ValueType type) {
@@ -88,33 +84,59 @@ void Writer::set_strings(std::string_view key, std::span<const std::string> valu
   for (const std::string& value : values) put_string(entries_, value);
 }
 
-void Writer::add_tensor(std::string_view name, tensor::DType dtype, std::span<const uint64_t> dims,
-                        std::span<const std::byte> data) {
+void Writer::copy(const Entry& entry) {
+  const Value& value = entry.value;
+  if (value.is_array) {
+    begin_array(entry.key, value.type, value.count);
+  } else {
+    begin_value(entry.key, value.type);
+  }
+  entries_.append(reinterpret_cast<const char*>(value.bytes.data()), value.bytes.size());
+}
+
+size_t Writer::padding_after(uint64_t n_bytes) {
+  return static_cast<size_t>((kAlignmentDefault - n_bytes % kAlignmentDefault) % kAlignmentDefault);
+}
+
+uint64_t Writer::declare_tensor(std::string_view name, tensor::DType dtype,
+                                std::span<const uint64_t> dims) {
   CHECK(dims.size() <= kDimsMax);
   const tensor::DTypeInfo& info = tensor::dtype_info(dtype);
   uint64_t n_elements = 1;
   for (const uint64_t dim : dims) n_elements *= dim;
-  CHECK(n_elements / info.block_elements * info.block_bytes == data.size());
+  CHECK(dims.empty() || dims[0] % info.block_elements == 0);
+  const uint64_t n_bytes = n_elements / info.block_elements * info.block_bytes;
   ++n_tensors_;
   put_string(infos_, name);
   put(infos_, static_cast<uint32_t>(dims.size()));
   for (const uint64_t dim : dims) put(infos_, dim);
   put(infos_, static_cast<uint32_t>(dtype));
-  put<uint64_t>(infos_, data_.size());
-  data_.append(reinterpret_cast<const char*>(data.data()), data.size());
-  pad(data_);
+  put<uint64_t>(infos_, data_bytes_);
+  data_bytes_ += n_bytes + padding_after(n_bytes);
+  return n_bytes;
 }
 
-std::string Writer::finish() const {
+void Writer::add_tensor(std::string_view name, tensor::DType dtype, std::span<const uint64_t> dims,
+                        std::span<const std::byte> data) {
+  CHECK(declare_tensor(name, dtype, dims) == data.size());
+  data_.append(reinterpret_cast<const char*>(data.data()), data.size());
+  data_.append(padding_after(data.size()), '\0');
+}
+
+std::string Writer::header() const {
   std::string file = "GGUF";
   put<uint32_t>(file, 3);
   put<uint64_t>(file, n_tensors_);
   put<uint64_t>(file, n_entries_);
   file += entries_;
   file += infos_;
-  pad(file);
-  file += data_;
+  file.append(padding_after(file.size()), '\0');
   return file;
+}
+
+std::string Writer::finish() const {
+  CHECK(data_.size() == data_bytes_);
+  return header() + data_;
 }
 
 }  // namespace maru::gguf

@@ -1,6 +1,7 @@
-// gguf/writer.h - builds a GGUF file (version 3, little endian) in memory.
+// gguf/writer.h - builds a GGUF file (version 3, little endian): whole in memory, or its header for
+// a caller that writes large tensors behind it.
 //
-// Used by tests, fuzz loops and conversions of small files. What it writes, gguf::File reads.
+// Used by tests, fuzz loops, imports and `maru quantize`. What it writes, gguf::File reads.
 // Source: the GGUF specification (ggml, docs/gguf.md).
 // Threads: none; one Writer belongs to one owner.
 #pragma once
@@ -29,11 +30,23 @@ class Writer {
   void set_f32s(std::string_view key, std::span<const float> values);
   void set_strings(std::string_view key, std::span<const std::string> values);
 
+  // An entry of another file, as it is stored there.
+  void copy(const Entry& entry);
+
+  // A tensor that the caller writes. Gives the size of its bytes.
+  // Requires: dims in ggml's order (row length first), at most 4, whole blocks in a row.
+  uint64_t declare_tensor(std::string_view name, tensor::DType dtype,
+                          std::span<const uint64_t> dims);
+  // Zeros that follow the n_bytes of every tensor (the last one too).
+  static size_t padding_after(uint64_t n_bytes);
+  // Everything before the first tensor's bytes. The declared tensors follow in order, each padded.
+  std::string header() const;
+
   // Requires: dims in ggml's order (row length first), at most 4; data of the size they say.
   void add_tensor(std::string_view name, tensor::DType dtype, std::span<const uint64_t> dims,
                   std::span<const std::byte> data);
 
-  // The whole file.
+  // The whole file. Requires: every tensor was added, none only declared.
   std::string finish() const;
 
  private:
@@ -42,9 +55,10 @@ class Writer {
 
   size_t n_entries_ = 0;
   size_t n_tensors_ = 0;
-  std::string entries_;  // encoded
-  std::string infos_;    // encoded
-  std::string data_;     // padded to the alignment after each tensor
+  std::string entries_;      // encoded
+  std::string infos_;        // encoded
+  uint64_t data_bytes_ = 0;  // of the tensors so far, padded
+  std::string data_;         // of the added ones; padded to the alignment after each
 };
 
 }  // namespace maru::gguf
