@@ -1,4 +1,5 @@
-// memory_meter.h - how much memory a piece of code held at once, for tests that bound it.
+// memory_meter.h - what a hostile input cost: the memory held at once, for tests to bound, and the
+// CPU time of the slowest, for people to read (machines differ, so no test asserts it).
 //
 // Linked into the test programs of folders that read bytes from outside (CMakeLists.txt): replaces
 // operator new and delete, so that a bound needs no clock and no /proc. What is mapped or taken by
@@ -7,7 +8,9 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <ctime>
 
 namespace maru::testing_support {
 
@@ -22,6 +25,31 @@ class MemoryMeter {
 
  private:
   size_t before_;
+};
+
+// Prints at its end which input of a loop took longest.
+class SlowestInput {
+ public:
+  explicit SlowestInput(const char* loop) : loop_(loop) {}
+  ~SlowestInput() {
+    std::printf("%s: the slowest input has seed %llu and took %.2f ms\n", loop_,
+                static_cast<unsigned long long>(seed_),
+                1e3 * static_cast<double>(most_) / CLOCKS_PER_SEC);
+  }
+  SlowestInput(const SlowestInput&) = delete;
+  SlowestInput& operator=(const SlowestInput&) = delete;
+  // The input of this seed began at `begin` and ends now.
+  void add(uint64_t seed, std::clock_t begin) {
+    const std::clock_t took = std::clock() - begin;
+    if (took <= most_) return;
+    most_ = took;
+    seed_ = seed;
+  }
+
+ private:
+  const char* loop_;
+  std::clock_t most_ = 0;
+  uint64_t seed_ = 0;
 };
 
 // A number from the environment. MARU_FUZZ_ITERATIONS sets how long a fuzz loop runs,

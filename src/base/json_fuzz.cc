@@ -108,9 +108,13 @@ TEST(JsonFuzz, MutatedTextsAreRefusedOrSurviveARoundTrip) {
   const uint64_t first = setting("MARU_FUZZ_SEED", 1);
   const uint64_t n = setting("MARU_FUZZ_ITERATIONS", 20'000);
   uint64_t n_accepted = 0;
+  testing_support::SlowestInput slowest("JSON");
   for (uint64_t seed = first; seed < first + n; ++seed) {
     Rng rng(seed);
-    n_accepted += parse_and_use(mutated(rng)) ? 1 : 0;
+    const std::string text = mutated(rng);
+    const std::clock_t begin = std::clock();
+    n_accepted += parse_and_use(text) ? 1 : 0;
+    slowest.add(seed, begin);
     if (testing::Test::HasFailure()) FAIL() << "seed " << seed;
   }
   EXPECT_GE(n_accepted, n / 50);

@@ -102,12 +102,15 @@ TEST(GgufFuzz, MutatedFilesAreRefusedOrSound) {
   const uint64_t first = setting("MARU_FUZZ_SEED", 1);
   const uint64_t n_iterations = setting("MARU_FUZZ_ITERATIONS", 20'000);
   size_t n_accepted = 0;
+  testing_support::SlowestInput slowest("GGUF");
   for (uint64_t seed = first; seed < first + n_iterations; ++seed) {
     Rng rng(seed);
     std::string bytes = original;
     testing_support::mutate_bytes(bytes, rng);
     bytes.shrink_to_fit();  // so that a sanitizer sees a read past the end
+    const std::clock_t begin = std::clock();
     parse_and_use(bytes, n_accepted);
+    slowest.add(seed, begin);
     if (testing::Test::HasFatalFailure()) FAIL() << "seed " << seed;
   }
   // Mutations that break nothing must still be accepted, or this test sees only the first check.

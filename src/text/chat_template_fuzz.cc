@@ -153,6 +153,7 @@ TEST(ChatTemplateFuzz, MutatedTemplatesEndWithTextOrAnError) {
   const uint64_t first = setting("MARU_FUZZ_SEED", 1);
   const std::vector<std::string> templates = seeds();
   uint64_t n_rendered = 0;
+  testing_support::SlowestInput slowest("chat template");
   for (uint64_t seed = first; seed < first + n; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Rng rng(seed);
@@ -161,6 +162,7 @@ TEST(ChatTemplateFuzz, MutatedTemplatesEndWithTextOrAnError) {
     for (uint64_t i = rng.below(4); i > 0; --i) inputs.messages.push_back(hostile_value(rng, 0));
     inputs.tools = hostile_value(rng, 0);
     const MemoryMeter meter;
+    const std::clock_t begin = std::clock();
     const auto parsed = ChatTemplate::parse(source);
     ASSERT_LE(meter.peak_bytes(), kHostileMemoryMax);
     if (!parsed.ok()) {
@@ -168,6 +170,7 @@ TEST(ChatTemplateFuzz, MutatedTemplatesEndWithTextOrAnError) {
       continue;
     }
     const auto result = parsed->render(inputs);
+    slowest.add(seed, begin);
     ASSERT_LE(meter.peak_bytes(), kHostileMemoryMax);
     if (!result.ok()) continue;
     ++n_rendered;
