@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "text/code_point_sets.h"
+
 namespace maru::text {
 namespace {
 
@@ -139,10 +141,21 @@ size_t seed_word(const CodePoints& text, size_t at, size_t end) {
 constexpr CharClass kUpperish = kUpper | kOtherLetter | kMark;
 constexpr CharClass kLowerish = kLower | kOtherLetter | kMark;
 
+// What else a letter of a cased word must not be.
+using Excluded = std::span<const CodeRange>;
+
+size_t run_of(const CodePoints& text, size_t at, size_t end, CharClass classes, Excluded not_in) {
+  while (at < end && (text.classes[at] & classes) != 0 &&
+         (not_in.empty() || !contains(not_in, text.codes[at]))) {
+    ++at;
+  }
+  return at;
+}
+
 // [upperish]*[lowerish]+, as a backtracking matcher finds it.
-size_t cased_word(const CodePoints& text, size_t at, size_t end) {
-  const size_t middle = run_of(text, at, end, kUpperish);
-  const size_t stop = run_of(text, middle, end, kLowerish);
+size_t cased_word(const CodePoints& text, size_t at, size_t end, Excluded not_in) {
+  const size_t middle = run_of(text, at, end, kUpperish, not_in);
+  const size_t stop = run_of(text, middle, end, kLowerish, not_in);
   if (stop > middle) return stop;
   // The upper part gives back its end until that begins with something lowerish.
   for (size_t i = middle; i > at; --i) {
@@ -153,12 +166,12 @@ size_t cased_word(const CodePoints& text, size_t at, size_t end) {
 
 // P?[upperish]*[lowerish]+|P?[upperish]+[lowerish]*, P = [^\r\n\p{L}\p{N}]; what follows
 // [upperish]+ is no [lowerish], or the first alternative had matched.
-size_t prefixed_cased_word(const CodePoints& text, size_t at, size_t end) {
+size_t prefixed_cased_word(const CodePoints& text, size_t at, size_t end, Excluded not_in = {}) {
   const size_t begin = prefix(text, at, end);
-  if (const size_t stop = cased_word(text, begin, end); stop > begin) return stop;
-  if (const size_t stop = cased_word(text, at, end); stop > at) return stop;
-  if (const size_t stop = run_of(text, begin, end, kUpperish); stop > begin) return stop;
-  return run_of(text, at, end, kUpperish);
+  if (const size_t stop = cased_word(text, begin, end, not_in); stop > begin) return stop;
+  if (const size_t stop = cased_word(text, at, end, not_in); stop > at) return stop;
+  if (const size_t stop = run_of(text, begin, end, kUpperish, not_in); stop > begin) return stop;
+  return run_of(text, at, end, kUpperish, not_in);
 }
 
 // | ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
@@ -176,6 +189,20 @@ size_t gpt4o_word(const CodePoints& text, size_t at, size_t end) {
   }
   if (const size_t stop = up_to(text, at, end, kNumber, 3); stop > at) return stop;
   return symbols_or_white_space(text, at, end);
+}
+
+// [\p{Han}]+, the cased words of letters that are not Han with (?i:'s|...)? behind them,
+// |\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+size_t kimi_word(const CodePoints& text, size_t at, size_t end) {
+  size_t han = at;
+  while (han < end && contains(kHan, text.codes[han])) ++han;
+  if (han > at) return han;
+  if (const size_t stop = prefixed_cased_word(text, at, end, kHan); stop > at) {
+    return contraction(text, stop, end, true);
+  }
+  if (const size_t stop = up_to(text, at, end, kNumber, 3); stop > at) return stop;
+  const size_t stop = spaced_run_without(text, at, end, kSpace | kLetter | kNumber);
+  return stop > at ? newlines(text, stop, end) : lines_or_white_space(text, at, end);
 }
 
 // The cased words, |\p{N}, and the rest.
@@ -284,6 +311,107 @@ size_t east_asian(const CodePoints& text, size_t at, size_t end) {
   return at;
 }
 
+// \s?[the letters of the list]+
+size_t deepseek_letters(const CodePoints& text, size_t at, size_t end) {
+  const size_t begin = (text.classes[at] & kSpace) != 0 ? at + 1 : at;
+  size_t stop = begin;
+  while (stop < end && contains(kDeepseekLetters, text.codes[stop])) ++stop;
+  return stop > begin ? stop : at;
+}
+
+// \s?[!-/:-~！-／：-～‘-‟　-。]+: ASCII letters beyond : are among them, but none is left here.
+size_t deepseek_punctuation(const CodePoints& text, size_t at, size_t end) {
+  constexpr CodeRange kMarks[] = {{'!', '/'},       {':', '~'},       {0x2018, 0x201F},
+                                  {0x3000, 0x3002}, {0xFF01, 0xFF0F}, {0xFF1A, 0xFF5E}};
+  const auto run_from = [&](size_t begin) {
+    size_t stop = begin;
+    while (stop < end && contains(kMarks, text.codes[stop])) ++stop;
+    return stop;
+  };
+  if ((text.classes[at] & kSpace) == 0) return run_from(at);
+  // U+3000 is white space and one of them.
+  const size_t stop = run_from(at + 1);
+  return stop > at + 1 ? stop : run_from(at);
+}
+
+// \s+$
+size_t last_white_space(const CodePoints& text, size_t at, size_t end) {
+  const size_t stop = run_of(text, at, end, kSpace);
+  return stop == end ? stop : at;
+}
+
+// Runs of numbers, cut from their end into groups of three: \p{N}{1,2}(?=(\p{N}{3})*$)|\p{N}{3}
+void numbers_in_threes(const CodePoints& text, size_t begin, size_t end,
+                       std::vector<size_t>& ends) {
+  for (size_t at = begin; at < end;) {
+    const size_t first = run_without(text, at, end, kNumber);
+    if (first > at) ends.push_back(first);
+    at = run_of(text, first, end, kNumber);
+    const size_t head = (at - first) % 3;
+    if (head > 0) ends.push_back(first + head);
+    for (size_t i = first + head + 3; i <= at; i += 3) ends.push_back(i);
+  }
+}
+
+// [the scripts of the list]+
+size_t asian_script(const CodePoints& text, size_t at, size_t end) {
+  while (at < end && contains(kAsianScripts, text.codes[at])) ++at;
+  return at;
+}
+
+// IMGIMG[A-I]{1,4}Z
+size_t chameleon_image(const CodePoints& text, size_t at, size_t end) {
+  constexpr std::u32string_view kOpen = U"IMGIMG";
+  constexpr size_t kLettersMax = 4;
+  size_t stop = at;
+  while (stop < end && stop - at < kOpen.size() && text.codes[stop] == kOpen[stop - at]) ++stop;
+  if (stop - at < kOpen.size()) return at;
+  const size_t letters = stop;
+  while (stop < end && stop - letters < kLettersMax && text.codes[stop] >= 'A' &&
+         text.codes[stop] <= 'I') {
+    ++stop;
+  }
+  return stop > letters && stop < end && text.codes[stop] == 'Z' ? stop + 1 : at;
+}
+
+// [\t\n]|    |  (one character, four spaces, two spaces)
+size_t chameleon_indent(const CodePoints& text, size_t at, size_t end) {
+  if (text.codes[at] == '\t' || text.codes[at] == '\n') return at + 1;
+  size_t n = 0;
+  while (n < 4 && at + n < end && text.codes[at + n] == ' ') ++n;
+  return at + (n == 4 ? 4 : n >= 2 ? 2 : 0);
+}
+
+// [\p{P}!-/:-@\[-`{-~]
+size_t one_punctuation(const CodePoints& text, size_t at, size_t) {
+  const bool is_ascii_symbol = text.codes[at] < 0x80 && (text.classes[at] & kSymbol) != 0;
+  return (text.classes[at] & kPunctuation) != 0 || is_ascii_symbol ? at + 1 : at;
+}
+
+// (?i:'s|...)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?
+// |\s*[\r\n]|\s+(?!\S)|\s+: words with single spaces between them are one.
+size_t exaone_moe_word(const CodePoints& text, size_t at, size_t end) {
+  if (const size_t stop = contraction(text, at, end, true); stop > at) return stop;
+  const auto is_letter = [&](size_t i) { return i < end && (text.classes[i] & kLetter) != 0; };
+  const size_t begin = prefix(text, at, end);
+  if (is_letter(begin)) {
+    size_t stop = begin;
+    while (true) {
+      if (is_letter(stop)) {
+        stop = run_of(text, stop + 1, end, kMark);
+      } else if (stop < end && text.codes[stop] == ' ' && is_letter(stop + 1)) {
+        ++stop;
+      } else {
+        return stop;
+      }
+    }
+  }
+  if (const size_t stop = up_to(text, at, end, kNumber, 1); stop > at) return stop;
+  const size_t stop = spaced_run_without(text, at, end, kSpace | kNumber | kLetter);
+  if (stop == at) return lines_or_white_space(text, at, end);
+  return stop < end && is_newline(text.codes[stop]) ? stop + 1 : stop;  // a / was taken before
+}
+
 // ` ?[^(\s|.,!?…。，、।۔،)]+`
 size_t bloom_word(const CodePoints& text, size_t at, size_t end) {
   constexpr std::u32string_view kStops = U"(|.,!?…。，、।۔،)";
@@ -299,23 +427,32 @@ size_t bloom_word(const CodePoints& text, size_t at, size_t end) {
 
 // --- the table
 
-constexpr std::array<WordRule, 1> kGpt2 = {gpt2_word};
-constexpr std::array<WordRule, 2> kDigitsGpt2 = {digit, gpt2_word};
-constexpr std::array<WordRule, 1> kLlama3 = {llama3_word};
-constexpr std::array<WordRule, 1> kQwen2 = {qwen2_word};
-constexpr std::array<WordRule, 1> kQwen35 = {qwen35_word};
-constexpr std::array<WordRule, 1> kSeed = {seed_word};
-constexpr std::array<WordRule, 1> kTekken = {tekken_word};
-constexpr std::array<WordRule, 1> kGpt4o = {gpt4o_word};
-constexpr std::array<WordRule, 3> kFalcon = {falcon_punctuation, gpt2_word,
-                                             exactly_three_ascii_digits};
-constexpr std::array<WordRule, 4> kDefault = {default_punctuation, gpt2_word, number,
+constexpr std::array<SplitRule, 1> kGpt2 = {gpt2_word};
+constexpr std::array<SplitRule, 2> kDigitsGpt2 = {digit, gpt2_word};
+constexpr std::array<SplitRule, 1> kLlama3 = {llama3_word};
+constexpr std::array<SplitRule, 1> kQwen2 = {qwen2_word};
+constexpr std::array<SplitRule, 1> kQwen35 = {qwen35_word};
+constexpr std::array<SplitRule, 1> kSeed = {seed_word};
+constexpr std::array<SplitRule, 1> kTekken = {tekken_word};
+constexpr std::array<SplitRule, 1> kGpt4o = {gpt4o_word};
+constexpr std::array<SplitRule, 3> kFalcon = {falcon_punctuation, gpt2_word,
                                               exactly_three_ascii_digits};
-constexpr std::array<WordRule, 3> kDeepseek3 = {three_digits, chinese_or_kana, deepseek3_word};
-constexpr std::array<WordRule, 5> kDeepseekCoder = {
+constexpr std::array<SplitRule, 4> kDefault = {default_punctuation, gpt2_word, number,
+                                               exactly_three_ascii_digits};
+constexpr std::array<SplitRule, 3> kDeepseek3 = {three_digits, chinese_or_kana, deepseek3_word};
+constexpr std::array<SplitRule, 5> kDeepseekCoder = {
     newline, letters_after_white_space, punctuation_after_white_space, east_asian, digit};
-constexpr std::array<WordRule, 1> kBloom = {bloom_word};
-constexpr std::array<WordRule, 2> kViking = {bloom_word, digit};
+constexpr std::array<SplitRule, 6> kDeepseekLlm = {
+    newline, deepseek_letters, deepseek_punctuation, last_white_space, east_asian, digit};
+constexpr std::array<SplitRule, 1> kKimi = {kimi_word};
+constexpr std::array<SplitRule, 1> kSuperBpe = {numbers_in_threes};
+constexpr std::array<SplitRule, 3> kAfmoe = {numbers_in_threes, asian_script, deepseek3_word};
+// Its <sentinel:[0-9]+> is left out: the rules behind it take that apart again.
+constexpr std::array<SplitRule, 5> kChameleon = {chameleon_image, chameleon_indent, digit,
+                                                 one_punctuation, gpt2_word};
+constexpr std::array<SplitRule, 1> kExaoneMoe = {exaone_moe_word};
+constexpr std::array<SplitRule, 1> kBloom = {bloom_word};
+constexpr std::array<SplitRule, 2> kViking = {bloom_word, digit};
 
 // nfc is set where the model's own tokenizer.json has that normalizer.
 constexpr PreTokenizer kPreTokenizers[] = {
@@ -377,6 +514,12 @@ constexpr PreTokenizer kPreTokenizers[] = {
     {"deepseek-v3", kDeepseek3},
     {"hunyuan-dense", kDeepseek3},
     {"deepseek-coder", kDeepseekCoder},
+    {"deepseek-llm", kDeepseekLlm},
+    {"kimi-k2", kKimi},
+    {"superbpe", kSuperBpe},
+    {"afmoe", kAfmoe},
+    {"chameleon", kChameleon, false, false, true},
+    {"exaone-moe", kExaoneMoe},
     {"poro-chat", kBloom},
     {"bloom", kBloom},
     {"gpt3-finnish", kBloom},
@@ -414,12 +557,16 @@ std::vector<size_t> split_words(const CodePoints& text, const PreTokenizer& pre)
   std::vector<size_t> ends;
   if (text.size() == 0) return ends;
   ends.push_back(text.size());
-  for (const WordRule rule : pre.rules) {
+  for (const SplitRule& rule : pre.rules) {
     std::vector<size_t> finer;
     finer.reserve(ends.size());
     size_t begin = 0;
     for (const size_t end : ends) {
-      split_range(text, rule, begin, end, finer);
+      if (rule.word != nullptr) {
+        split_range(text, rule.word, begin, end, finer);
+      } else {
+        rule.piece(text, begin, end, finer);
+      }
       begin = end;
     }
     ends = std::move(finer);

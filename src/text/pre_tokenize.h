@@ -20,10 +20,22 @@ namespace maru::text {
 // itself where no word of this rule begins there.
 using WordRule = size_t (*)(const CodePoints& text, size_t begin, size_t end);
 
+// Appends the ends of what it cuts [begin, end) into: for rules that must see a whole piece.
+using PieceRule = void (*)(const CodePoints& text, size_t begin, size_t end,
+                           std::vector<size_t>& ends);
+
+// One of the two.
+struct SplitRule {
+  constexpr SplitRule(WordRule rule) : word(rule) {}    // NOLINT: implicit by design
+  constexpr SplitRule(PieceRule rule) : piece(rule) {}  // NOLINT: implicit by design
+  WordRule word = nullptr;
+  PieceRule piece = nullptr;
+};
+
 struct PreTokenizer {
   std::string_view name;
   // Each rule cuts the pieces that the one before left; what it does not match stays in one piece.
-  std::span<const WordRule> rules;
+  std::span<const SplitRule> rules;
   bool nfc = false;            // the text is normalized first
   bool ignore_merges = false;  // a word that is a token is taken whole
   bool add_bos = false;        // where the file does not say

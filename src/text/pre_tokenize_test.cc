@@ -62,6 +62,44 @@ TEST(PreTokenize, Deepseek) {
   EXPECT_EQ(words("deepseek-coder", "a b,c\n12"), (Words{"a", " b", ",", "c", "\n", "1", "2"}));
 }
 
+TEST(PreTokenize, DeepseekLlm) {
+  EXPECT_EQ(words("deepseek-llm", "ab Cd中文 12,x\n \u3000.  y  "),
+            (Words{"ab", " Cd", "中文", " ", "1", "2", ",", "x", "\n", " ", "\u3000", ".", " ",
+                   " y", "  "}));
+  // Georgian small letters came to the cased ones after the list was made.
+  EXPECT_EQ(words("deepseek-llm", "aბ"), (Words{"a", "ბ"}));
+  EXPECT_EQ(words("deepseek-llm", "中  \n"), (Words{"中", "  ", "\n"}));
+}
+
+TEST(PreTokenize, KimiKeepsHanApart) {
+  EXPECT_EQ(words("kimi-k2", "你好Abc世界 It'S 12345 a/b//\n"),
+            (Words{"你好", "Abc", "世界", " It'S", " ", "123", "45", " a", "/b", "//\n"}));
+  EXPECT_EQ(words("kimi-k2", "xか漢かX々"), (Words{"xか", "漢", "か", "X", "々"}));
+  EXPECT_EQ(words("kimi-k2", "//\n/"), (Words{"//\n", "/"}));  // gpt-4o takes the last one too
+}
+
+TEST(PreTokenize, NumbersInThreesFromTheEnd) {
+  EXPECT_EQ(
+      words("superbpe", "by the way, 1234567 or 12 or 123456x7"),
+      (Words{"by the way, ", "1", "234", "567", " or ", "12", " or ", "123", "456", "x", "7"}));
+  EXPECT_EQ(words("afmoe", "n=12345 မြန်မာ, 한국 a!!\n"),
+            (Words{"n", "=", "12", "345", " ", "မြန်မာ", ",", " ", "한국", " a", "!!\n"}));
+}
+
+TEST(PreTokenize, Chameleon) {
+  EXPECT_EQ(
+      words("chameleon", "a<sentinel:12>b IMGIMGACZ IMGIMGACEGIZ"),
+      (Words{"a", "<", "sentinel", ":", "1", "2", ">", "b", " ", "IMGIMGACZ", " IMGIMGACEGIZ"}));
+  EXPECT_EQ(words("chameleon", "\tif  x12 a.b=  "),
+            (Words{"\t", "if", "  ", "x", "1", "2", " a", ".", "b", "=", "  "}));
+}
+
+TEST(PreTokenize, ExaoneMoeKeepsWordsTogether) {
+  EXPECT_EQ(words("exaone-moe", "She'll go home  now, 12 की बात.\n\n!/\n"),
+            (Words{"She", "'ll", " go home", " ", " now", ",", " ", "1", "2", " की बात", ".\n",
+                   "\n", "!/\n"}));
+}
+
 TEST(PreTokenize, FalconDefaultAndBloom) {
   EXPECT_EQ(words("falcon", "a=b 1234"), (Words{"a", "=", "b", " ", "123", "4"}));
   EXPECT_EQ(words("default", "a=b 1234"), (Words{"a", "=", "b", " ", "123", "4"}));
