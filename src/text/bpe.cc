@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <span>
-#include <unordered_map>
 
 #include "base/utf8.h"
 #include "text/encoder.h"
 #include "text/pair_map.h"
+#include "text/piece_table.h"
 #include "text/pre_tokenize.h"
 
 namespace maru::text {
@@ -44,17 +44,20 @@ const ByteAlphabet& alphabet() {
 class Bpe final : public Encoder {
  public:
   Bpe(const Vocab& vocab, const PreTokenizer& pre)
-      : vocab_(vocab), pre_(pre), merges_(vocab.merges.size()) {
-    ids_.reserve(vocab.pieces.size());
+      : vocab_(vocab), pre_(pre), ids_(vocab.pieces), merges_(vocab.merges.size()) {
     for (size_t i = 0; i < vocab.pieces.size(); ++i) {
-      if (is_text_kind(vocab.kinds[i])) ids_.emplace(vocab.pieces[i], static_cast<TokenId>(i));
+      if (is_text_kind(vocab.kinds[i])) ids_.insert(static_cast<TokenId>(i));
     }
-    for (size_t byte = 0; byte < 256; ++byte) byte_ids_[byte] = id_of(alphabet().spelling[byte]);
+    for (size_t byte = 0; byte < 256; ++byte) {
+      byte_ids_[byte] = ids_.find(alphabet().spelling[byte]);
+    }
+    TokenId next = 0;
     for (size_t rank = 0; rank < vocab.merges.size(); ++rank) {
       const auto& [left, right] = vocab.merges[rank];
-      const TokenId left_id = id_of(left);
-      const TokenId right_id = id_of(right);
-      const TokenId merged = id_of(left + right);
+      const TokenId merged = merged_id(left, right, next);
+      next = merged + 1;
+      const TokenId left_id = ids_.find(left);
+      const TokenId right_id = ids_.find(right);
       // A merge of pieces that the vocabulary lacks can never happen.
       if (left_id < 0 || right_id < 0 || merged < 0) continue;
       merges_.insert(left_id, right_id, {static_cast<uint32_t>(rank), merged});
@@ -97,9 +100,20 @@ class Bpe final : public Encoder {
   }
 
  private:
-  TokenId id_of(std::string_view piece) const {
-    const auto at = ids_.find(piece);
-    return at == ids_.end() ? -1 : at->second;
+  // The id of both pieces together. Vocabularies list pieces in the order in which they were
+  // merged, so it mostly is `guess`; which of two equal pieces counts, only the table knows.
+  TokenId merged_id(std::string_view left, std::string_view right, TokenId guess) const {
+    const auto i = static_cast<size_t>(guess);
+    if (i < vocab_.pieces.size() && is_text_kind(vocab_.kinds[i]) && !ids_.has_twins()) {
+      const std::string_view piece = vocab_.pieces[i];
+      if (piece.size() == left.size() + right.size() && piece.starts_with(left) &&
+          piece.ends_with(right)) {
+        return guess;
+      }
+    }
+    std::string both(left);
+    both += right;
+    return ids_.find(both);
   }
 
   void encode_word(std::string_view word, Scratch& scratch, std::vector<TokenId>& out) const {
@@ -113,7 +127,7 @@ class Bpe final : public Encoder {
     if (pre_.ignore_merges) {
       std::string spelling;
       for (const char c : word) spelling += alphabet().spelling[static_cast<uint8_t>(c)];
-      if (const TokenId id = id_of(spelling); id >= 0) {
+      if (const TokenId id = ids_.find(spelling); id >= 0) {
         out.push_back(id);
         return;
       }
@@ -139,8 +153,8 @@ class Bpe final : public Encoder {
 
   const Vocab& vocab_;
   const PreTokenizer& pre_;
-  std::unordered_map<std::string_view, TokenId> ids_;  // views into vocab_.pieces
-  std::array<TokenId, 256> byte_ids_;                  // -1 where the vocabulary lacks the byte
+  PieceTable ids_;
+  std::array<TokenId, 256> byte_ids_;  // -1 where the vocabulary lacks the byte
   PairMap merges_;
 };
 

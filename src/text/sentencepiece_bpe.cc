@@ -9,10 +9,10 @@
 #include <array>
 #include <map>
 #include <span>
-#include <unordered_map>
 
 #include "base/utf8.h"
 #include "text/encoder.h"
+#include "text/piece_table.h"
 
 namespace maru::text {
 namespace {
@@ -34,8 +34,8 @@ std::vector<uint32_t> rank_scores(const std::vector<float>& scores) {
 
 class SentencePieceBpe final : public Encoder {
  public:
-  explicit SentencePieceBpe(const Vocab& vocab) : vocab_(vocab), ranks_(rank_scores(vocab.scores)) {
-    ids_.reserve(vocab.pieces.size());
+  explicit SentencePieceBpe(const Vocab& vocab)
+      : vocab_(vocab), ranks_(rank_scores(vocab.scores)), ids_(vocab.pieces) {
     byte_ids_.fill(-1);
     byte_of_id_.resize(vocab.pieces.size(), -1);
     for (size_t i = 0; i < vocab.pieces.size(); ++i) {
@@ -46,7 +46,7 @@ class SentencePieceBpe final : public Encoder {
         byte_of_id_[i] = static_cast<int16_t>(byte);
         if (byte >= 0) byte_ids_[static_cast<size_t>(byte)] = id;
       } else if (is_text_kind(vocab.kinds[i]) && !piece.empty()) {
-        ids_.emplace(piece, id);
+        ids_.insert(id);
         n_piece_bytes_max_ = std::max(n_piece_bytes_max_, piece.size());
         for (size_t at = 0; (at = piece.find(kSpaceMark, at + 1)) != std::string_view::npos;) {
           joins_space_[static_cast<uint8_t>(piece[at - 1])] = true;
@@ -82,10 +82,7 @@ class SentencePieceBpe final : public Encoder {
   // Of each unused piece that was made: how long its left part was, to take it apart again.
   using LeftParts = std::map<TokenId, uint32_t>;
 
-  TokenId id_of(std::string_view piece) const {
-    const auto at = ids_.find(piece);
-    return at == ids_.end() ? -1 : at->second;
-  }
+  TokenId id_of(std::string_view piece) const { return ids_.find(piece); }
 
   // How much of the text can be encoded by itself: up to a space mark that no piece could join to
   // what stands before it.
@@ -159,8 +156,8 @@ class SentencePieceBpe final : public Encoder {
   }
 
   const Vocab& vocab_;
-  std::vector<uint32_t> ranks_;                        // by id
-  std::unordered_map<std::string_view, TokenId> ids_;  // views into vocab_.pieces
+  std::vector<uint32_t> ranks_;  // by id
+  PieceTable ids_;
   size_t n_piece_bytes_max_ = 0;
   std::array<bool, 256> joins_space_{};  // bytes that stand before a space mark in some piece
   std::array<TokenId, 256> byte_ids_;    // -1 where there is no byte token
