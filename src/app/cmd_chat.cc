@@ -37,11 +37,14 @@ int run_chat(const Session& session, Flags flags) {
   return ChatLoop(session, std::move(flags.chat)).run();
 }
 
-// The prompt of the command line, then what a pipe brings.
+// The prompt of the command line, then what a pipe brings without the end of its last line: `echo`
+// and files end in one, and a model would answer to it.
 std::string one_shot_prompt(const Flags& flags) {
   std::string prompt = fmt::format("{}", fmt::join(flags.prompt, " "));
   if (stdin_is_terminal()) return prompt;
-  const std::string piped(std::istreambuf_iterator<char>(std::cin), {});
+  std::string piped(std::istreambuf_iterator<char>(std::cin), {});
+  if (piped.ends_with('\n')) piped.pop_back();
+  if (piped.ends_with('\r')) piped.pop_back();
   if (piped.find_first_not_of(" \t\r\n") == std::string::npos) return prompt;
   return prompt.empty() ? piped : prompt + "\n\n" + piped;
 }

@@ -23,6 +23,13 @@ def test_run_appends_what_a_pipe_brings(script, tmp_path):
     assert result.stdout == "only this\n"
 
 
+def test_run_leaves_out_the_end_of_the_last_line(script, tmp_path):
+    for piped, sent in [("hi\n", "hi"), ("hi\r\n", "hi"), ("hi", "hi")]:
+        flags = ["--json", *script(echo=True)]
+        [answer] = answers(maru("run", "any", *flags, stdin=piped, home=tmp_path))
+        assert answer["text"] == sent
+
+
 def test_a_prompt_may_be_the_name_of_a_command(script, tmp_path):
     assert maru("run", "any", "list", *script(echo=True), home=tmp_path).stdout == "list\n"
 
