@@ -1,7 +1,7 @@
 // model/quantize_plan.h - which tensor of a model gets which type when the model is quantized.
 //
 // Called by quantize_file.cc. The mixes are those that users of llama.cpp know by these names:
-// docs/formats/quantize.md lists them. It must not know values.
+// docs/performance/quantize.md lists them. It must not know values.
 // Threads: constant tables; plan_quantization() is a pure function.
 #pragma once
 #include <cstdint>
