@@ -89,7 +89,9 @@ Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load) {
   }
   loaded.pool = std::make_unique<ThreadPool>(
       load.n_threads != 0 ? load.n_threads : std::min(default_thread_count(), kThreadsMax));
-  MARU_TRY(model, model::load_model(*loaded.file, {.pool = loaded.pool.get(), .kernels = kernels}));
+  const model::LoadOptions load_options = {
+      .pool = loaded.pool.get(), .kernels = kernels, .n_ctx = load.n_ctx};
+  MARU_TRY(model, model::load_model(*loaded.file, load_options));
   loaded.model = std::move(model);
   const model::ModelInfo& info = loaded.model->info();
   MARU_TRY(options, size_kv(info, load.n_ctx, available_memory()));

@@ -21,11 +21,13 @@ inline constexpr size_t kCountMax = size_t{1} << 27;
 // Errors of all: kCorrupt names the key or tensor, what was expected and what was found.
 class Config {
  public:
-  Config(const gguf::File& file, std::string architecture)
-      : file_(file), architecture_(std::move(architecture)) {}
+  // n_ctx: the longest sequence that is wanted of the model; 0 = what it was made for.
+  Config(const gguf::File& file, std::string architecture, size_t n_ctx = 0)
+      : file_(file), architecture_(std::move(architecture)), n_ctx_(n_ctx) {}
 
   const gguf::File& file() const { return file_; }
   const std::string& architecture() const { return architecture_; }
+  size_t n_ctx() const { return n_ctx_; }
   bool has(std::string_view key) const { return file_.metadata().has(full(key)); }
 
   // Keys are without the architecture: "attention.head_count".
@@ -49,6 +51,7 @@ class Config {
 
   const gguf::File& file_;
   std::string architecture_;
+  size_t n_ctx_;
 };
 
 }  // namespace maru::model

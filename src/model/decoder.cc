@@ -199,14 +199,15 @@ void Decoder::embed(TokenId token, float* x) const {
   for (size_t d = 0; d < spec_.d_model; ++d) x[d] *= spec_.embedding_scale;
 }
 
-void Decoder::apply_norm(const NormWeights& norm, const float* x, float* y, size_t n) const {
+void Decoder::apply_norm(const NormWeights& norm, const float* x, float* y, size_t n,
+                         size_t first) const {
   if (!norm.present()) {
     std::copy_n(x, n, y);
   } else if (spec_.norm == NormKind::kRms) {
-    work_.ops().rms_norm(x, norm.weight.data(), y, n, spec_.norm_eps);
+    work_.ops().rms_norm(x, norm.weight.data() + first, y, n, spec_.norm_eps);
   } else {
-    work_.ops().layer_norm(x, norm.weight.data(), norm.bias.empty() ? nullptr : norm.bias.data(), y,
-                           n, spec_.norm_eps);
+    const float* bias = norm.bias.empty() ? nullptr : norm.bias.data() + first;
+    work_.ops().layer_norm(x, norm.weight.data() + first, bias, y, n, spec_.norm_eps);
   }
 }
 
@@ -337,17 +338,18 @@ void Decoder::finish_head(size_t i, Part part, size_t head, size_t row, float* v
   const bool query = part == Part::kQuery;
   const size_t bias_head = query && spec_.attention_gate ? 2 * head : head;
   const NormWeights& norm = query ? layer.q_norm : layer.k_norm;
+  const size_t first = norm.weight.size() > d_k ? head * d_k : 0;
   if (spec_.qk_norm != QkNorm::kWhole) {
     add_bias(query ? layer.q.bias : layer.k.bias, bias_head * d_k, values, d_k);
   }
-  if (spec_.qk_norm == QkNorm::kPerHead) apply_norm(norm, values, values, d_k);
+  if (spec_.qk_norm == QkNorm::kPerHead) apply_norm(norm, values, values, d_k, first);
   if (spec_.layers[i].rope != kNoRope) {
     const float* table = work_.rope + row * work_.sizes.n_rope;
     for (size_t r = 0; r < spec_.layers[i].rope; ++r) table += spec_.ropes[r].n_rot();
     const Rope& rope = spec_.ropes[spec_.layers[i].rope];
     work_.ops().rope(values, rope.n_rot(), table, rope.interleaved);
   }
-  if (spec_.qk_norm == QkNorm::kPerHeadAfterRope) apply_norm(norm, values, values, d_k);
+  if (spec_.qk_norm == QkNorm::kPerHeadAfterRope) apply_norm(norm, values, values, d_k, first);
   if (query) {
     float* to = work_.q + row * work_.sizes.n_q + head * d_k;
     for (size_t d = 0; d < d_k; ++d) to[d] = values[d] * spec_.attention_scale;

@@ -97,7 +97,9 @@ class Decoder final : public Model {
   // After a stage whose inputs were residual_row()s: x has been replaced.
   void finish_residual();
   void embed(TokenId token, float* x) const;
-  void apply_norm(const NormWeights& norm, const float* x, float* y, size_t n) const;
+  // first: of the norm's weights, where it has more than n.
+  void apply_norm(const NormWeights& norm, const float* x, float* y, size_t n,
+                  size_t first = 0) const;
 
   enum class Part : uint8_t { kQuery, kGate, kKey, kValue };
   void make_qkv_tiles(const LayerWeights& layer);

@@ -29,10 +29,10 @@ class DecoderEmbedding final : public EmbeddingModel {
       blocks.emplace_back((tokens.size() + kBlockTokens - 1) / kBlockTokens);
       for (BlockId& block : blocks.back()) block = n_blocks++;
     }
-    MARU_TRY(kv, model_.make_kv_store(n_blocks, 1));
+    MARU_TRY(kv, model_.make_kv_store(n_blocks, sequences.size()));
     std::vector<Slice> batch;
     for (size_t i = 0; i < sequences.size(); ++i) {
-      batch.push_back({sequences[i], 0, blocks[i], sequences[i].size()});
+      batch.push_back({sequences[i], 0, blocks[i], sequences[i].size(), static_cast<StateId>(i)});
     }
     model_.forward_hidden(batch, *kv, out);
     return {};

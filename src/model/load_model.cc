@@ -27,7 +27,7 @@ Result<std::unique_ptr<Model>> load_model(const gguf::File& file, const LoadOpti
     return Error::unsupported(fmt::format("architecture '{}' is not known; accepted: {}",
                                           architecture, fmt::join(known, ", ")));
   }
-  const Config config(file, std::string(architecture));
+  const Config config(file, std::string(architecture), options.n_ctx);
   MARU_TRY(spec, family->spec(config));
   MARU_TRY_VOID(check_spec(spec));
   MARU_TRY(weights, load_weights(spec, config, *options.pool));

@@ -94,6 +94,9 @@ class Model {
 struct LoadOptions {
   ThreadPool* pool = nullptr;                     // required; outlives the model
   const kernels::KernelTable* kernels = nullptr;  // required
+  // The longest sequence that is wanted; 0 = what the model was made for. Some models have other
+  // weights for long contexts.
+  size_t n_ctx = 0;
 };
 
 // Reads config and weights, repacking in parallel.

@@ -9,6 +9,8 @@
 //   6  each row adds its slots' results, best choice first, the shared expert last
 //
 // Source: Shazeer et al. 2017 (arXiv:1701.06538), section 2.
+#include "model/moe.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -32,24 +34,51 @@ void gate_scores(Gating gating, std::vector<float>& scores) {
   for (float& s : scores) s /= sum;
 }
 
+// The first n of order are those with the highest rank, best first.
+template <class Rank>
+void put_best_first(std::vector<size_t>& order, size_t n, const Rank& rank) {
+  std::partial_sort(
+      order.begin(), order.begin() + static_cast<ptrdiff_t>(n), order.end(),
+      [&](size_t a, size_t b) { return rank(a) != rank(b) ? rank(a) > rank(b) : a < b; });
+  order.resize(n);
+}
+
 }  // namespace
+
+void choose_experts(const MoeSpec& moe, std::span<const float> scores, std::span<const float> bias,
+                    std::vector<size_t>& chosen) {
+  const auto rank = [&](size_t e) { return scores[e] + (bias.empty() ? 0.0f : bias[e]); };
+  const size_t n_per_group = moe.n_expert / moe.n_group;
+  std::vector<size_t> groups(moe.n_group);
+  std::iota(groups.begin(), groups.end(), size_t{0});
+  if (moe.n_group > 1) {
+    std::vector<float> of_group(moe.n_group);
+    for (size_t g = 0; g < moe.n_group; ++g) {
+      chosen.resize(n_per_group);
+      std::iota(chosen.begin(), chosen.end(), g * n_per_group);
+      put_best_first(chosen, std::min<size_t>(2, n_per_group), rank);
+      of_group[g] = rank(chosen[0]);
+      if (moe.gating == Gating::kSigmoid && chosen.size() > 1) of_group[g] += rank(chosen[1]);
+    }
+    put_best_first(groups, moe.n_group_used, [&](size_t g) { return of_group[g]; });
+  }
+  chosen.clear();
+  for (const size_t g : groups) {
+    for (size_t e = g * n_per_group; e < (g + 1) * n_per_group; ++e) chosen.push_back(e);
+  }
+  put_best_first(chosen, moe.n_used, rank);
+}
 
 void Decoder::route(size_t i) {
   const LayerWeights& layer = weights_.layers[i];
   const MoeSpec& moe = spec_.moe;
   slots_.clear();
   std::vector<float> scores(moe.n_expert);
-  std::vector<size_t> order(moe.n_expert);
+  std::vector<size_t> order;
   for (size_t row = 0; row < pass_.rows.size(); ++row) {
     std::copy_n(work_.hidden + row * work_.sizes.n_hidden, moe.n_expert, scores.begin());
     gate_scores(moe.gating, scores);
-    const auto rank = [&](size_t e) {
-      return scores[e] + (layer.selection_bias.empty() ? 0.0f : layer.selection_bias[e]);
-    };
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::partial_sort(
-        order.begin(), order.begin() + static_cast<ptrdiff_t>(moe.n_used), order.end(),
-        [&](size_t a, size_t b) { return rank(a) != rank(b) ? rank(a) > rank(b) : a < b; });
+    choose_experts(moe, scores, layer.selection_bias, order);
     std::vector<float> weights;
     for (size_t k = 0; k < moe.n_used; ++k) weights.push_back(scores[order[k]]);
     if (moe.gating == Gating::kSoftmaxOfBest) gate_scores(Gating::kSoftmax, weights);

@@ -126,11 +126,21 @@ Result<MoeSpec> moe_spec(const Config& config) {
   MARU_TRY(n_shared, config.count_or("expert_shared_count", 0));
   MARU_TRY(d_shared, config.count_or("expert_shared_feed_forward_length", n_shared * d_ff));
   MARU_TRY(gating, config.count_or("expert_gating_func", 1));
+  MARU_TRY(n_group, config.count_or("expert_group_count", 1));
+  MARU_TRY(n_group_used, config.count_or("expert_group_used_count", n_group));
   MARU_TRY(normalize, config.flag_or("expert_weights_norm", false));
   MARU_TRY(scale, config.number_or("expert_weights_scale", 1.0f));
   if (n_used == 0 || n_used > n_expert || d_ff == 0) {
     return Error::corrupt(
         fmt::format("{} of {} experts with {} values make no sense", n_used, n_expert, d_ff));
+  }
+  if (n_group > 1) {
+    if (n_expert % n_group != 0 || n_group_used == 0 || n_group_used > n_group ||
+        n_used > n_expert / n_group * n_group_used) {
+      return Error::corrupt(fmt::format("{} of {} experts from {} of {} groups make no sense",
+                                        n_used, n_expert, n_group_used, n_group));
+    }
+    moe.n_group = n_group, moe.n_group_used = n_group_used;
   }
   moe.n_expert = n_expert, moe.n_used = n_used, moe.d_ff = d_ff, moe.d_ff_shared = d_shared;
   moe.gating = gating == 2 ? Gating::kSigmoid : Gating::kSoftmax;

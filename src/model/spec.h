@@ -27,7 +27,7 @@ constexpr bool has_gate(FfnKind kind) { return kind <= FfnKind::kClampedSilu; }
 
 enum class QkNorm : uint8_t {
   kNone,
-  kPerHead,           // one weight for all heads, before rope
+  kPerHead,           // one weight for all heads or one for each, as the file has it; before rope
   kPerHeadAfterRope,  // the same, after it
   kWhole,             // over all heads of a token together, before rope
 };
@@ -55,6 +55,10 @@ struct MoeSpec {
   size_t d_ff = 0;         // of one expert
   size_t d_ff_shared = 0;  // of the expert that every token uses; 0 = none
   Gating gating = Gating::kSoftmax;
+  // Only the best groups of neighbouring experts are chosen from: by the sum of their two best
+  // (kSigmoid), else by their best.
+  size_t n_group = 1;
+  size_t n_group_used = 1;
   bool normalize = false;  // chosen weights are divided by their sum
   float scale = 1.0f;      // and then multiplied by this
 };

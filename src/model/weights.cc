@@ -112,13 +112,20 @@ class Loader {
     const size_t n_attn = spec_.n_head * spec_.d_v;
     MARU_TRY_VOID(read_matrix(blk + "attn_output", spec_.d_model, n_attn, layer.out));
     if (spec_.qk_norm != QkNorm::kNone) {
-      const bool whole = spec_.qk_norm == QkNorm::kWhole;
-      MARU_TRY_VOID(read_norm(blk + "attn_q_norm", whole ? n_q : spec_.d_k, layer.q_norm));
-      MARU_TRY_VOID(read_norm(blk + "attn_k_norm", whole ? n_k : spec_.d_k, layer.k_norm));
+      MARU_TRY_VOID(read_head_norm(blk + "attn_q_norm", spec_.n_head, layer.q_norm));
+      MARU_TRY_VOID(read_head_norm(blk + "attn_k_norm", n_head_kv, layer.k_norm));
     }
     MARU_TRY(sinks, config_.optional_vector(blk + "attn_sinks.weight", spec_.n_head));
     layer.sinks = std::move(sinks);
     return {};
+  }
+
+  // One weight for all heads, or one for each where the tensor has as many.
+  Result<void> read_head_norm(const std::string& name, size_t n_head, NormWeights& out) {
+    MARU_TRY(tensor, config_.file().tensor(name + ".weight"));
+    const size_t n_all = n_head * spec_.d_k;
+    const bool all = spec_.qk_norm == QkNorm::kWhole || tensor.n_elements() == n_all;
+    return read_norm(name, all ? n_all : spec_.d_k, out);
   }
 
   Result<void> read_latent_attention(const std::string& blk, LayerWeights& layer) {

@@ -54,8 +54,8 @@ struct RecurrentWeights {
 struct LayerWeights {
   NormWeights attn_in, attn_out, ffn_in, ffn_out;
   Matrix q, k, v, out;
-  NormWeights q_norm, k_norm;
-  std::vector<float> sinks;  // [n_head] or empty
+  NormWeights q_norm, k_norm;  // for all heads, or head after head; see QkNorm
+  std::vector<float> sinks;    // [n_head] or empty
 
   // Latent attention instead of k, v (and of q, where it has two steps: q_a, then q).
   Matrix q_a, kv_a;

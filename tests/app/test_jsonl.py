@@ -1,4 +1,5 @@
 """The commands that make the inside checkable: JSON lines in, one answer per line, in order."""
+import array
 import gzip
 import json
 import math
@@ -96,6 +97,33 @@ def test_score_agrees_with_the_truth(name):
     assert abs(line["nll"] - sequence["mean_nll"]) < 0.1  # one sequence; the file's mean is tighter
     kls = [kl_nats(truth["top"], ours) for truth, ours in zip(sequence["last8"], line["top"])]
     assert sum(kls) / len(kls) < 0.03
+
+
+def tiny_decoders():
+    """The random models of the reference data that have logits: every architecture there is."""
+    for path in sorted(SHARED.glob("tiny_models/*.json")):
+        if "logits_file" in json.loads(path.read_text(encoding="utf-8")):
+            yield path.stem
+
+
+@needs_shared()
+@pytest.mark.parametrize("name", list(tiny_decoders()))
+def test_score_of_every_architecture_agrees_with_the_truth(name):
+    path = SHARED / f"tiny_models/{name}.json"
+    reference = json.loads(path.read_text(encoding="utf-8"))
+    logits = array.array("f", path.with_suffix(".f32").read_bytes())
+    width = reference["logits_shape"][1]
+    rows = [{"ids": s["ids"]} for s in reference["sequences"]]
+    lines = answers(maru("score", path.with_suffix(".gguf"), "--jsonl", stdin=jsonl(rows)))
+    tolerance = 0.1 if set(reference["tensor_types"]) <= {"F32", "F16"} else 0.5
+    for sequence, line in zip(reference["sequences"], lines, strict=True):
+        assert "error" not in line, line
+        for i, chosen in enumerate(sequence["ids"][1:]):
+            begin = (sequence["first_row"] + i) * width
+            row = logits[begin:begin + width]
+            best = max(row)
+            truth = best + math.log(sum(math.exp(x - best) for x in row)) - row[chosen]
+            assert abs(line["nlls"][i] - truth) < tolerance, f"{name} position {i}"
 
 
 @needs_shared()

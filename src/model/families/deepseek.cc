@@ -1,5 +1,6 @@
 // model/families/deepseek.cc - DeepSeek V2 (Lite) and V3: latent attention, a shared expert,
-// experts by softmax (V2) or by sigmoid plus a bias (V3), after some dense layers.
+// experts by softmax (V2) or by sigmoid plus a bias (V3), from the best groups, after some dense
+// layers.
 //
 // Source: DeepSeek-AI 2024 (arXiv:2405.04434), section 2; 2024 (arXiv:2412.19437), section 2.1.
 #include <cmath>
@@ -35,8 +36,6 @@ Result<DecoderSpec> deepseek2_spec(const Config& config) {
   MARU_TRY_VOID(set_latent(config, spec));
   MARU_TRY(moe, moe_spec(config));
   MARU_TRY(n_dense, config.count_or("leading_dense_block_count", 0));
-  MARU_TRY(n_group, config.count_or("expert_group_count", 1));
-  if (n_group > 1) return Error::unsupported("deepseek2 with experts in groups; accepted: 1 group");
   spec.moe = moe;
   for (size_t i = n_dense; i < spec.n_layer(); ++i) spec.layers[i].experts = moe.n_expert > 0;
   // YaRN's temperature acts on the scores here, squared, and not on the rotations.
