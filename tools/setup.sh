@@ -12,8 +12,8 @@ NODE_MAJOR_MIN=22
 
 PACKAGES_BUILD="ca-certificates clang-19 lld-19 libstdc++-12-dev libc6-dev cmake ninja-build ccache
 pkg-config libboost1.81-dev libfmt-dev nlohmann-json3-dev libcli11-dev libgtest-dev libgmock-dev
-libutf8proc-dev libarchive-dev libssl-dev libedit-dev libseccomp-dev zlib1g-dev python3 python3-pip
-python3-venv"
+libutf8proc-dev libarchive-dev libcurl4-openssl-dev libssl-dev libedit-dev libseccomp-dev zlib1g-dev
+python3 python3-pip python3-venv"
 # libclang-rt-19-dev: the sanitizers. fonts-nanum: Korean text in the browser tests.
 PACKAGES_TEST="git libclang-rt-19-dev chromium fonts-nanum"
 PACKAGES_FULL="gcc g++"

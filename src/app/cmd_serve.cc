@@ -35,8 +35,7 @@ serve::ModelInfo model_info(const hub::StoredModel& model) {
   info.license = model.licence;
   info.created = model.modified_at;
   info.n_bytes = model.bytes;
-  const hub::CatalogueEntry* entry = hub::find_in_catalogue(model.name);
-  if (entry != nullptr && entry->bytes == model.bytes) {
+  if (const hub::CatalogueEntry* entry = hub::catalogue_entry_of(model)) {
     info.kind = hub::model_kind_name(entry->kind);
     info.license = entry->licence;
     info.architecture = entry->architecture;

@@ -38,7 +38,7 @@ bool set_number(const std::string& text, uint64_t most, Number& field) {
   return true;
 }
 
-const std::array<Setting, 8> kSettings = {{
+const std::array<Setting, 9> kSettings = {{
     {"home", "MARU_HOME", "folder of models and data (default ~/.maru)",
      [](Config& c, const std::string& text) -> const char* {
        if (text.empty()) return "the path of a folder";
@@ -85,6 +85,13 @@ const std::array<Setting, 8> kSettings = {{
        return nullptr;
      },
      [](const Config& c) { return Json(c.isa); }},
+    {"hub", "HF_ENDPOINT", "where models are fetched from (default https://huggingface.co)",
+     [](Config& c, const std::string& text) -> const char* {
+       // Other programs read this variable too: only `pull` refuses what is no address.
+       if (!text.empty()) c.hub = text;
+       return nullptr;
+     },
+     [](const Config& c) { return Json(c.hub); }},
     {"log_level", "MARU_LOG_LEVEL", "debug, info, warning or error",
      [](Config& c, const std::string& text) -> const char* {
        for (size_t i = 0; i < kLogLevels.size(); ++i) {

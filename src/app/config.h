@@ -26,6 +26,7 @@ struct Config {
   size_t threads = 0;    // of an engine; 0 = one per core
   size_t context = 0;    // longest sequence; 0 = the model's own, bounded by memory
   std::string isa;       // "scalar", "avx2", "avx512", "amx"; empty = the best of this machine
+  std::string hub = "https://huggingface.co";  // or a mirror that speaks as it does
   LogLevel log_level = LogLevel::kInfo;
 };
 

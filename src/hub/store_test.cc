@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
+
 #include "base/files.h"
 #include "hub/catalogue.h"
 #include "hub/test_wheels.h"
@@ -105,13 +107,32 @@ TEST(NearestNames, BestFirstAndNothingFarAway) {
 }
 
 TEST(Catalogue, EveryEntryCanBeTrustedAndNamed) {
+  std::set<std::string> names;
   for (const CatalogueEntry& entry : catalogue()) {
-    EXPECT_EQ(entry.sha256.size(), 64u) << entry.name;
-    EXPECT_GT(entry.bytes, 0u) << entry.name;
-    EXPECT_FALSE(entry.parts.empty()) << entry.name;
-    EXPECT_FALSE(entry.licence_terms.empty()) << entry.name;
+    SCOPED_TRACE(entry.name);
+    EXPECT_TRUE(entry.sha256.empty() || entry.sha256.size() == 64);
+    EXPECT_GT(entry.bytes, 0u);
+    EXPECT_FALSE(entry.sources.empty());
+    EXPECT_FALSE(entry.quantization.empty());
+    EXPECT_FALSE(entry.licence_terms.empty());
+    EXPECT_TRUE(entry.licence_url.starts_with("https://"));
+    EXPECT_TRUE(check_name(entry.name).ok());
+    EXPECT_TRUE(names.insert(file_stem(entry.name)).second);
+    for (const std::string& alias : entry.aliases) EXPECT_TRUE(names.insert(alias).second);
     EXPECT_EQ(find_in_catalogue(entry.name), &entry);
     for (const std::string& alias : entry.aliases) EXPECT_EQ(find_in_catalogue(alias), &entry);
+    for (const Source& source : entry.sources) {
+      if (std::holds_alternative<PackageParts>(source)) {
+        EXPECT_FALSE(entry.sha256.empty());  // all the trust there is in third parties' packages
+      }
+      const auto* hub = std::get_if<HubReference>(&source);
+      if (hub == nullptr) continue;
+      const auto typed = parse_reference(reference_text(*hub));
+      ASSERT_TRUE(typed.ok());
+      EXPECT_EQ(*typed, Reference(*hub));
+      EXPECT_EQ(hub->file.empty() ? hub->quantization : quantization_of(hub->file),
+                entry.quantization);
+    }
   }
   EXPECT_EQ(default_model().name, "qwen2.5-coder:1.5b");
   EXPECT_EQ(find_in_catalogue("no-such"), nullptr);
