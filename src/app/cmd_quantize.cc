@@ -170,18 +170,16 @@ int run_quantize(const Session& session, const Flags& flags) {
 }  // namespace
 
 void add_quantize(Session& session) {
-  CLI::App* command = session.root->add_subcommand(
-      "quantize", "Make a smaller GGUF file from an F16, BF16 or F32 one");
+  const Command command =
+      session.add_command("quantize", "Make a smaller GGUF file from an F16, BF16 or F32 one");
   auto flags = std::make_shared<Flags>();
-  command->add_option("IN", flags->in, "name, or path of a GGUF file")->required();
-  command->add_option("OUT", flags->out, "the new file; it must not exist")->required();
-  command->add_option("TYPE", flags->type, target_names())->required();
-  command->add_flag("--requantize", flags->requantize,
-                    "take tensors that are quantized already; loses quality twice");
-  session.add_setting(command, "threads", "threads that convert");
-  command->callback([&session, flags] {
-    session.command = [&session, flags] { return run_quantize(session, *flags); };
-  });
+  command.add_option("IN", flags->in, "name, or path of a GGUF file").required();
+  command.add_option("OUT", flags->out, "the new file; it must not exist").required();
+  command.add_option("TYPE", flags->type, target_names()).required();
+  command.add_flag("--requantize", flags->requantize,
+                   "take tensors that are quantized already; loses quality twice");
+  command.add_setting("threads", "threads that convert");
+  command.runs([&session, flags] { return run_quantize(session, *flags); });
 }
 
 }  // namespace maru::app
