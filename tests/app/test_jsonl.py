@@ -113,17 +113,22 @@ def test_score_of_every_architecture_agrees_with_the_truth(name):
     reference = json.loads(path.read_text(encoding="utf-8"))
     logits = array.array("f", path.with_suffix(".f32").read_bytes())
     width = reference["logits_shape"][1]
-    rows = [{"ids": s["ids"]} for s in reference["sequences"]]
+    rows = [{"ids": s["ids"], "last": 0, "top": width} for s in reference["sequences"]]
     lines = answers(maru("score", path.with_suffix(".gguf"), "--jsonl", stdin=jsonl(rows)))
     tolerance = 0.1 if set(reference["tensor_types"]) <= {"F32", "F16"} else 0.5
+    differences, kls = [], []
     for sequence, line in zip(reference["sequences"], lines, strict=True):
         assert "error" not in line, line
-        for i, chosen in enumerate(sequence["ids"][1:]):
+        for i, ours in enumerate(line["top"]):
             begin = (sequence["first_row"] + i) * width
             row = logits[begin:begin + width]
-            best = max(row)
-            truth = best + math.log(sum(math.exp(x - best) for x in row)) - row[chosen]
-            assert abs(line["nlls"][i] - truth) < tolerance, f"{name} position {i}"
+            norm = max(row) + math.log(sum(math.exp(x - max(row)) for x in row))
+            truth = [(token, x - norm) for token, x in enumerate(row)]
+            kls.append(kl_nats(truth, ours))
+            if i + 1 < len(sequence["ids"]):
+                differences.append(abs(line["nlls"][i] + truth[sequence["ids"][i + 1]][1]))
+    # One expert chosen otherwise moves single positions; such models are judged by their mean.
+    assert max(differences) < tolerance or sum(kls) / len(kls) <= 1e-2, name
 
 
 @needs_shared()

@@ -79,6 +79,8 @@ def test_a_real_model(tmp_path):
     out = tmp_path / "out.gguf"
     result = maru("quantize", "smollm2:135m", out, "Q8_0", "--requantize")
     assert result.returncode == 0, result.stderr
-    result = maru("run", out, "What is the capital of France?", "--temperature", "0",
-                  "--max-tokens", "24")
-    assert "Paris" in result.stdout
+    text = "The capital of France is Paris. The capital of Germany is Berlin."
+    nll = [answers(maru("score", model, text, "--json"))[0]["nll"] for model in ("smollm2:135m", out)]
+    assert abs(nll[0] - nll[1]) < 0.1
+    result = maru("run", out, "Who wrote Hamlet?", "--temperature", "0", "--max-tokens", "24")
+    assert "Shakespeare" in result.stdout

@@ -30,12 +30,10 @@ Error unknown_model_error(std::string_view id, const Services& services) {
     text += fmt::format("; installed: {}", fmt::join(installed, ", "));
   }
   const auto near_pullable = hub::nearest_names(wanted, pullable, 1);
-  const bool is_here = !near_pullable.empty() &&
-                       std::ranges::find(installed, near_pullable.front()) != installed.end();
-  if (!is_here) {
-    text += fmt::format("; `maru pull {}` fetches it",
-                        near_pullable.empty() ? "NAME" : near_pullable.front());
-  }
+  const bool can_come = !near_pullable.empty() &&
+                        std::ranges::find(installed, near_pullable.front()) == installed.end();
+  text += fmt::format("; `maru pull {}` fetches {}", can_come ? near_pullable.front() : "NAME",
+                      can_come ? "it" : "another");
   Error error = Error::not_found(std::move(text));
   error.param = "model";
   return error;
