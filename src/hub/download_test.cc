@@ -204,7 +204,7 @@ TEST_F(DownloadTest, SaysBeforeFetchingThatTheDiskIsTooSmall) {
 TEST_F(DownloadTest, IgnoresAStateThatDoesNotFit) {
   sha256_ = std::string(64, 'a');
   const std::string identity = "100000 " + sha256_ + "\\n";
-  for (const std::string& done : {"[50000]", "[100001]", "[-1]", "[1,2]", "7", "[\"x\"]"}) {
+  for (const std::string done : {"[50000]", "[100001]", "[-1]", "[1,2]", "7", "[\"x\"]"}) {
     SCOPED_TRACE(done);
     ASSERT_TRUE(write_file_atomic(folder_.path() / "state.json",
                                   R"({"identity":")" + identity + R"(","done":)" + done + "}")

@@ -260,7 +260,7 @@ Error Store::not_found(std::string_view name) const {
   for (const CatalogueEntry& entry : catalogue()) candidates.push_back(entry.name);
   std::string message = fmt::format("there is no model '{}' here", replace_invalid_utf8(name));
   const std::vector<std::string> nearest = nearest_names(name, candidates, 3);
-  if (!nearest.empty()) message += fmt::format("; did you mean {}?", fmt::join(nearest, " or "));
+  message += nearest.empty() ? "." : fmt::format("; did you mean {}?", fmt::join(nearest, " or "));
   message += " `maru list --available` shows what `maru pull NAME` can fetch";
   return Error::not_found(std::move(message));
 }
