@@ -84,6 +84,9 @@ void read_sidecar(StoredModel& model) {
       if (hex.is_string() && !hex.get<std::string>().empty()) model.sha256.push_back(hex);
     }
   }
+  // Written before sidecars said what vouched: only the catalogue did.
+  const bool is_entry = entry != nullptr && model.sha256 == std::vector{entry->sha256};
+  if (model.checked.empty() && is_entry) model.checked = "catalogue";
   if (const auto at = json->find("pulled_at"); at != json->end() && at->is_number_integer()) {
     model.pulled_at = at->get<int64_t>();
   }

@@ -75,6 +75,15 @@ TEST_F(StoreTest, ASidecarThatIsNoJsonHarmsNothing) {
   EXPECT_EQ(store_.find("zebra")->name, "zebra");
 }
 
+TEST_F(StoreTest, AnOldSidecarWithTheCataloguesHashWasCheckedByIt) {
+  const CatalogueEntry& entry = *find_in_catalogue("smollm2:135m");
+  put("smollm2-135m.gguf");
+  put("smollm2-135m.json", R"({"name": "smollm2:135m", "sha256": ")" + entry.sha256 + "\"}");
+  EXPECT_EQ(store_.find("smollm2")->checked, "catalogue");
+  put("smollm2-135m.json", R"({"name": "smollm2:135m", "sha256": "00"})");
+  EXPECT_EQ(store_.find("smollm2")->checked, "");
+}
+
 TEST_F(StoreTest, RemovesAModelWithItsSidecarAndNothingElse) {
   put("zebra.gguf");
   put("zebra.json", "{}");
