@@ -10,7 +10,7 @@ namespace {
 std::atomic<size_t> n_held = 0;
 std::atomic<size_t> n_held_max = 0;
 
-void* counted(void* p) {
+[[maybe_unused]] void* counted(void* p) {
   if (p == nullptr) std::abort();
   const size_t now =
       n_held.fetch_add(malloc_usable_size(p), std::memory_order_relaxed) + malloc_usable_size(p);
@@ -20,7 +20,7 @@ void* counted(void* p) {
   return p;
 }
 
-void release(void* p) {
+[[maybe_unused]] void release(void* p) {
   if (p == nullptr) return;
   n_held.fetch_sub(malloc_usable_size(p), std::memory_order_relaxed);
   std::free(p);
@@ -28,6 +28,15 @@ void release(void* p) {
 
 }  // namespace
 
+// ThreadSanitizer's own operator new cannot be replaced: there nothing is counted, and a bound on
+// the peak says nothing.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MARU_NO_METER
+#endif
+#endif
+
+#ifndef MARU_NO_METER
 // The array and nothrow forms of the library end up in these.
 void* operator new(size_t n_bytes) { return counted(std::malloc(n_bytes == 0 ? 1 : n_bytes)); }
 void* operator new(size_t n_bytes, std::align_val_t alignment) {
@@ -39,6 +48,7 @@ void operator delete(void* p) noexcept { release(p); }
 void operator delete(void* p, size_t) noexcept { release(p); }
 void operator delete(void* p, std::align_val_t) noexcept { release(p); }
 void operator delete(void* p, size_t, std::align_val_t) noexcept { release(p); }
+#endif
 
 namespace maru::testing_support {
 
