@@ -56,4 +56,16 @@ Result<void> check_job(const ScoreJob& job, size_t n_vocab, size_t n_ctx) {
   return check_ids(job.ids, n_vocab, "ids");
 }
 
+Result<void> check_job(const EmbedJob& job, size_t n_vocab, size_t n_ctx) {
+  if (job.ids.empty()) {
+    return Error::invalid("there is nothing to embed: the text has no tokens", "prompt");
+  }
+  if (job.ids.size() > n_ctx) {
+    return Error::invalid(
+        fmt::format("this model's context is {} tokens; the text has {}", n_ctx, job.ids.size()),
+        std::string(kContextLengthExceeded));
+  }
+  return check_ids(job.ids, n_vocab, "ids");
+}
+
 }  // namespace maru::engine

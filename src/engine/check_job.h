@@ -24,5 +24,6 @@ Result<void> check_context(size_t n_prompt, std::optional<size_t> max_tokens, si
 // Errors: kInvalidArgument naming the field; kResourceExhausted above kScorePairsMax.
 Result<void> check_job(const GenerateJob& job, size_t n_vocab, size_t n_ctx);
 Result<void> check_job(const ScoreJob& job, size_t n_vocab, size_t n_ctx);
+Result<void> check_job(const EmbedJob& job, size_t n_vocab, size_t n_ctx);
 
 }  // namespace maru::engine

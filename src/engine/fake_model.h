@@ -47,9 +47,12 @@ class FakeKv final : public model::KvStore {
 
 class FakeModel final : public model::Model {
  public:
+  static constexpr size_t kVector = 4;  // d_model
+
   explicit FakeModel(size_t n_vocab, bool is_recurrent = false) {
     info_.architecture = "fake";
     info_.n_vocab = n_vocab;
+    info_.d_model = kVector;
     info_.n_ctx_train = 1 << 20;
     info_.kv_block_bytes = model::kBlockTokens * sizeof(uint64_t);
     info_.state_bytes = is_recurrent ? sizeof(FakeKv::State) : 0;
@@ -64,6 +67,19 @@ class FakeModel final : public model::Model {
 
   void forward(std::span<const model::Slice> batch, model::KvStore& kv,
                std::span<float> logits) override {
+    evaluate(batch, kv, logits, info_.n_vocab);
+  }
+  void forward_hidden(std::span<const model::Slice> batch, model::KvStore& kv,
+                      std::span<float> hidden) override {
+    evaluate(batch, kv, hidden, kVector);
+  }
+
+  bool broken = false;
+
+ private:
+  // Rows of n_values numbers, from the hash at their position.
+  void evaluate(std::span<const model::Slice> batch, model::KvStore& kv, std::span<float> rows,
+                size_t n_values) {
     auto& store = static_cast<FakeKv&>(kv);
     for (const model::Slice& slice : batch) {
       CHECK(!slice.tokens.empty() && slice.n_logits <= slice.tokens.size());
@@ -85,21 +101,15 @@ class FakeModel final : public model::Model {
         ++n_rows_;
         if (slice.tokens.size() - i > slice.n_logits) continue;
         Rng rng(hash);
-        for (size_t v = 0; v < info_.n_vocab; ++v) {
-          logits[v] = broken ? NAN : static_cast<float>(rng.uniform() * 8);
+        for (size_t v = 0; v < n_values; ++v) {
+          rows[v] = broken ? NAN : static_cast<float>(rng.uniform() * 8);
         }
-        logits = logits.subspan(info_.n_vocab);
+        rows = rows.subspan(n_values);
       }
     }
-    CHECK(logits.empty());
-  }
-  void forward_hidden(std::span<const model::Slice>, model::KvStore&, std::span<float>) override {
-    CHECK(false);  // the engine never asks a language model for it
+    CHECK(rows.empty());
   }
 
-  bool broken = false;
-
- private:
   model::ModelInfo info_;
   uint64_t n_rows_ = 0;
 };

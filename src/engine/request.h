@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "engine/sampling.h"
+#include "model/pooling.h"
 
 namespace maru::engine {
 
@@ -32,6 +33,14 @@ struct ScoreJob {
   std::vector<TokenId> ids = {};
   size_t last = 1;  // rows that report their likeliest tokens; 0 = every row
   size_t top = 0;
+};
+
+// The vectors of a text's tokens, pooled into one.
+struct EmbedJob {
+  std::vector<TokenId> ids = {};
+  model::Pooling pooling = model::Pooling::kNone;  // none: as the model says
+  bool normalize = false;                          // divides the pooled vector by its length
+  bool want_tokens = false;                        // each token's own vector as well, as it is
 };
 
 struct Candidate {
@@ -84,8 +93,17 @@ struct ScoreDone {
   std::vector<double> nlls = {};  // -ln p(ids[i] | ids[0..i-1]) for i >= 1
 };
 
+// One token's vector, in order of position. Shapes: values [d_model].
+struct EmbedRow {
+  std::vector<float> values = {};
+};
+struct EmbedDone {
+  std::vector<float> values = {};  // [d_model]
+  size_t n_prompt = 0;
+};
+
 // A generation: Started, Delta*, then one of Done and Failed; where it is refused Failed alone.
-// A score: ScoreRow*, then ScoreDone or Failed.
-using Event = std::variant<Started, Delta, Done, Failed, ScoreRow, ScoreDone>;
+// A score: ScoreRow*, then ScoreDone or Failed. An embedding: EmbedRow*, then EmbedDone or Failed.
+using Event = std::variant<Started, Delta, Done, Failed, ScoreRow, ScoreDone, EmbedRow, EmbedDone>;
 
 }  // namespace maru::engine

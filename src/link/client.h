@@ -32,6 +32,7 @@ class Client {
 
   // These wait for their answer. Errors: the engine's own, or kUnavailable where it died.
   virtual Result<ScoreResult> score(const ScoreRequest& request) = 0;
+  virtual Result<EmbedResult> embed(const EmbedRequest& request) = 0;
   virtual Result<std::vector<TokenId>> tokenize(const TokenizeRequest& request) = 0;
   virtual Result<std::string> detokenize(const std::vector<TokenId>& ids) = 0;  // raw bytes
   virtual Result<std::string> render(const RenderRequest& request) = 0;

@@ -102,6 +102,28 @@ TEST(Client, AnswersBlockingCalls) {
   EXPECT_FALSE(client->score({.ids = {7}})->nll.has_value());
 }
 
+TEST(Client, EmbedsWithEveryFlag) {
+  const auto client = start(R"({"card": {"d_model": 2, "n_ctx": 3, "generates": false}})");
+  EXPECT_EQ(client->card().d_model, 2u);
+  EXPECT_EQ(client->card().pooling, "mean");
+  EXPECT_FALSE(client->card().generates);
+  const auto mean = client->embed({.prompt = TokensPrompt{{'a', 'b'}}, .want_tokens = true});
+  EXPECT_EQ(mean->values, (std::vector<float>{0.5f, 0.5f}));
+  EXPECT_EQ(mean->tokens, (std::vector<std::vector<float>>{{0, 1}, {1, 0}}));
+  EXPECT_EQ(mean->n_prompt, 2u);
+  EmbedRequest request{.prompt = TextPrompt{"ab"}, .pooling = model::Pooling::kCls};
+  EXPECT_EQ(client->embed(request)->values, (std::vector<float>{0, 1}));
+  EXPECT_TRUE(client->embed(request)->tokens.empty());
+  request.pooling = model::Pooling::kNone;
+  request.normalize = true;
+  EXPECT_FLOAT_EQ(client->embed(request)->values[0], std::sqrt(0.5f));
+  request.prompt = TextPrompt{"abcd"};
+  EXPECT_EQ(client->embed(request).error().param, kContextLengthExceeded);
+  Recorder refused;
+  client->generate(text_request("x"), refused.sink());
+  EXPECT_EQ(std::get<Failed>(refused.wait().back()).error.param, "model");
+}
+
 TEST(Client, CancelEndsAStalledGeneration) {
   const auto client =
       start(R"({"replies": [{"text": "a b", "fault": "stall", "fault_after": 1}]})");

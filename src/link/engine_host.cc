@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "engine/embedder.h"
 #include "link/harden.h"
 #include "link/host_io.h"
 #include "text/continue_message.h"
@@ -18,14 +19,21 @@ constexpr size_t kMailboxMax = 4096;
 
 struct Letter {
   RequestId id = 0;
-  std::variant<engine::GenerateJob, engine::ScoreJob, StatsRequest, CancelRequest> body;
+  std::variant<engine::GenerateJob, engine::ScoreJob, engine::EmbedJob, StatsRequest, CancelRequest>
+      body;
 };
 
-// The engine and its thread.
+// What a model can do, each null where it cannot.
+struct Engines {
+  std::unique_ptr<engine::Engine> text;
+  std::unique_ptr<engine::Embedder> embedder;
+};
+
+// They and their thread.
 class EngineThread {
  public:
-  EngineThread(std::unique_ptr<engine::Engine> engine, HostWriter& writer)
-      : engine_(std::move(engine)), writer_(writer), thread_([this] { run(); }) {}
+  EngineThread(Engines engines, HostWriter& writer)
+      : engines_(std::move(engines)), writer_(writer), thread_([this] { run(); }) {}
 
   ~EngineThread() {
     {
@@ -62,30 +70,40 @@ class EngineThread {
       }
       for (Letter& letter : letters) open(letter);
       letters.clear();
-      busy = engine_->step();
+      busy = engines_.text != nullptr && engines_.text->step();
+      if (engines_.embedder != nullptr && engines_.embedder->step()) busy = true;
     }
   }
 
   void open(Letter& letter) {
     if (auto* generate = std::get_if<engine::GenerateJob>(&letter.body)) {
-      engine_->submit(letter.id, std::move(*generate));
+      engines_.text->submit(letter.id, std::move(*generate));
     } else if (auto* score = std::get_if<engine::ScoreJob>(&letter.body)) {
-      engine_->submit(letter.id, std::move(*score));
+      engines_.text->submit(letter.id, std::move(*score));
+    } else if (auto* embed = std::get_if<engine::EmbedJob>(&letter.body)) {
+      engines_.embedder->submit(letter.id, std::move(*embed));
     } else if (std::holds_alternative<StatsRequest>(letter.body)) {
-      const engine::EngineTotals totals = engine_->totals();
-      writer_.write(letter.id, EngineStats{.n_running = totals.n_running,
-                                           .n_waiting = totals.n_waiting,
-                                           .n_kv_blocks = totals.n_blocks,
-                                           .n_kv_blocks_free = totals.n_blocks_free,
-                                           .n_tokens_prompt = totals.n_tokens_prompt,
-                                           .n_tokens_generated = totals.n_tokens_generated,
-                                           .n_cancelled = totals.n_cancelled});
+      writer_.write(letter.id, stats());
     } else {
-      engine_->cancel(letter.id);
+      if (engines_.text != nullptr) engines_.text->cancel(letter.id);
+      if (engines_.embedder != nullptr) engines_.embedder->cancel(letter.id);
     }
   }
 
-  std::unique_ptr<engine::Engine> engine_;
+  EngineStats stats() const {
+    const auto text = engines_.text != nullptr ? engines_.text->totals() : engine::EngineTotals{};
+    const auto embedder =
+        engines_.embedder != nullptr ? engines_.embedder->totals() : engine::EmbedderTotals{};
+    return {.n_running = text.n_running,
+            .n_waiting = text.n_waiting + embedder.n_waiting,
+            .n_kv_blocks = text.n_blocks,
+            .n_kv_blocks_free = text.n_blocks_free,
+            .n_tokens_prompt = text.n_tokens_prompt + embedder.n_tokens,
+            .n_tokens_generated = text.n_tokens_generated,
+            .n_cancelled = text.n_cancelled + embedder.n_cancelled};
+  }
+
+  const Engines engines_;
   HostWriter& writer_;
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
@@ -120,6 +138,7 @@ class Host {
  private:
   Result<void> serve(RequestId id, GenerateRequest& request);
   Result<void> serve(RequestId id, ScoreRequest& request);
+  Result<void> serve(RequestId id, EmbedRequest& request);
   Result<void> serve(RequestId id, TokenizeRequest& request);
   Result<void> serve(RequestId id, DetokenizeRequest& request);
   Result<void> serve(RequestId id, RenderRequest& request);
@@ -139,6 +158,7 @@ class Host {
   Result<std::vector<TokenId>> encode(TokensPrompt& prompt) const { return std::move(prompt.ids); }
   Result<void> need_tokenizer() const;
   Result<void> need_engine() const;
+  Result<void> need_text_engine() const;
 
   LoadedModel& loaded_;
   const Clock& clock_;
@@ -155,6 +175,12 @@ Result<void> Host::need_engine() const {
   MARU_TRY_VOID(need_tokenizer());
   if (engine_ != nullptr) return {};
   return Error::unsupported("only the vocabulary of this model was loaded");
+}
+
+Result<void> Host::need_text_engine() const {
+  MARU_TRY_VOID(need_engine());
+  if (loaded_.model != nullptr) return {};
+  return makes_no_text_error();
 }
 
 Result<text::Spans> Host::render(const ChatPrompt& prompt, Json tokens, int64_t now) const {
@@ -189,7 +215,7 @@ Result<std::vector<TokenId>> Host::encode(const TextPrompt& prompt) const {
 }
 
 Result<void> Host::serve(RequestId id, GenerateRequest& request) {
-  MARU_TRY_VOID(need_engine());
+  MARU_TRY_VOID(need_text_engine());
   MARU_TRY(ids, std::visit([&](auto& prompt) { return encode(prompt); }, request.prompt));
   engine_->post({id, engine::GenerateJob{.prompt = std::move(ids),
                                          .sampling = std::move(request.sampling),
@@ -202,9 +228,20 @@ Result<void> Host::serve(RequestId id, GenerateRequest& request) {
 }
 
 Result<void> Host::serve(RequestId id, ScoreRequest& request) {
-  MARU_TRY_VOID(need_engine());
+  MARU_TRY_VOID(need_text_engine());
   engine_->post({id, engine::ScoreJob{
                          .ids = std::move(request.ids), .last = request.last, .top = request.top}});
+  return {};
+}
+
+Result<void> Host::serve(RequestId id, EmbedRequest& request) {
+  MARU_TRY_VOID(need_engine());
+  if (loaded_.embeddings == nullptr) return Error::unsupported("this model makes no embeddings");
+  MARU_TRY(ids, std::visit([&](auto& prompt) { return encode(prompt); }, request.prompt));
+  engine_->post({id, engine::EmbedJob{.ids = std::move(ids),
+                                      .pooling = request.pooling,
+                                      .normalize = request.normalize,
+                                      .want_tokens = request.want_tokens}});
   return {};
 }
 
@@ -265,15 +302,23 @@ void serve_engine(int fd, const HostOptions& options) {
   auto loaded = options.loader(incoming->load);
   if (!loaded.ok()) return writer.write(incoming->id, Failed{loaded.error()});
   LoadedModel& model = **loaded;
-  std::unique_ptr<EngineThread> engine_thread;
+  const auto to_client = [&writer](engine::SequenceId id, engine::Event event) {
+    std::visit([&](auto& body) { writer.write(id, std::move(body)); }, event);
+  };
+  Engines engines;
   if (model.model != nullptr) {
-    const auto to_client = [&writer](engine::SequenceId id, engine::Event event) {
-      std::visit([&](auto& body) { writer.write(id, std::move(body)); }, event);
-    };
     auto engine = engine::Engine::create(*model.model, *model.tokens, *options.clock,
                                          model.engine_options, to_client);
     if (!engine.ok()) return writer.write(incoming->id, Failed{engine.error()});
-    engine_thread = std::make_unique<EngineThread>(std::move(engine).value(), writer);
+    engines.text = std::move(engine).value();
+  }
+  if (model.embeddings != nullptr) {
+    engines.embedder = std::make_unique<engine::Embedder>(*model.embeddings,
+                                                          model.engine_options.n_ctx, to_client);
+  }
+  std::unique_ptr<EngineThread> engine_thread;
+  if (engines.text != nullptr || engines.embedder != nullptr) {
+    engine_thread = std::make_unique<EngineThread>(std::move(engines), writer);
   }
   model.card.sandbox = sandbox;
   model.card.load_seconds = static_cast<double>(options.clock->monotonic_ns() - begin_ns) / 1e9;

@@ -33,6 +33,7 @@ Result<std::unique_ptr<LoadedModel>> load_fake(const LoadRequest& load) {
   if (load.vocab_only) return loaded;
   loaded->tokens.emplace(*loaded->tokenizer);
   loaded->model = std::make_unique<engine::FakeModel>(loaded->card.n_vocab);
+  loaded->embeddings = model::embed_with_decoder(*loaded->model, model::Pooling::kLast);
   loaded->engine_options = {.n_ctx = 256, .n_blocks = 16};
   loaded->card.n_ctx = 256;
   return loaded;
@@ -129,6 +130,53 @@ TEST(EngineHost, CancelEndsAGeneration) {
   client->cancel(id);
   const auto last = recorder.wait().back();  // cancelled, or done before the cancel came
   EXPECT_NE(std::get<Done>(last).reason, FinishReason::kStop);
+}
+
+TEST(EngineHost, EmbedsTextsIdsAndConversations) {
+  const auto client = start();
+  const auto ids = client->tokenize({.text = "abc", .add_special = true}).value();
+  const auto text = client->embed({.prompt = TextPrompt{"abc"}, .want_tokens = true}).value();
+  EXPECT_EQ(text.n_prompt, ids.size());
+  EXPECT_EQ(text.tokens.size(), ids.size());
+  EXPECT_EQ(text.values, text.tokens.back());
+  EXPECT_EQ(client->embed({.prompt = TokensPrompt{ids}})->values, text.values);
+  EXPECT_GT(client->embed({.prompt = chat("abc")})->n_prompt, text.n_prompt);
+  const auto too_long = client->embed({.prompt = TextPrompt{std::string(1000, 'q')}});
+  EXPECT_EQ(too_long.error().param, kContextLengthExceeded);
+  EXPECT_EQ(client->embed({.prompt = TokensPrompt{{1 << 20}}}).error().param, "ids");
+  EXPECT_GT(client->stats()->n_tokens_prompt, 0u);
+  const auto vocab_only = start({.path = "fake", .vocab_only = true});
+  EXPECT_EQ(vocab_only->embed({.prompt = TextPrompt{"a"}}).error().code, ErrorCode::kUnsupported);
+}
+
+TEST(EngineHost, AnEncoderMakesNoText) {
+  static engine::FakeModel fake(text::byte_level_vocab(1, 20).pieces.size());
+  const auto load = [](const LoadRequest& request) -> Result<std::unique_ptr<LoadedModel>> {
+    MARU_TRY(loaded, load_fake(request));
+    loaded->embeddings = model::embed_with_decoder(fake, model::Pooling::kMean);
+    loaded->model.reset();
+    return loaded;
+  };
+  auto client = start_in_process(
+      [load](int fd) { serve_engine(fd, {.clock = &kClock, .loader = load}); }, {.path = "fake"});
+  ASSERT_TRUE(client.ok()) << client.error().message;
+  EXPECT_EQ((*client)->score({.ids = {1}}).error().param, "model");
+  const auto events = generate(**client, {.prompt = TextPrompt{"a"}});
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(std::get<Failed>(events.back()).error.param, "model");
+  EXPECT_EQ((*client)->embed({.prompt = TextPrompt{"abc"}})->values.size(),
+            engine::FakeModel::kVector);
+  EXPECT_EQ((*client)->stats()->n_kv_blocks, 0u);
+}
+
+TEST(EncoderContext, IsBoundedByTheModelAndTheSetting) {
+  model::ModelInfo info;
+  info.n_ctx_train = 512;
+  EXPECT_EQ(encoder_context(info, 0), 512u);
+  EXPECT_EQ(encoder_context(info, 100), 100u);
+  EXPECT_EQ(encoder_context(info, 4096), 512u);
+  info.n_ctx_train = 131'072;
+  EXPECT_EQ(encoder_context(info, 0), kContextDefaultMax);
 }
 
 TEST(SizeKv, FitsTheContextIntoMemory) {

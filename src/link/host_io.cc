@@ -73,4 +73,8 @@ Error no_chat_template_error() {
       "messages");
 }
 
+Error makes_no_text_error() {
+  return Error::invalid("this model is an encoder: it makes embeddings and no text", "model");
+}
+
 }  // namespace maru::link

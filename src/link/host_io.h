@@ -44,5 +44,7 @@ std::optional<IncomingLoad> accept_load(int fd, HostWriter& writer);
 
 // The refusal of a conversation by a model that has no template for it.
 Error no_chat_template_error();
+// The refusal of a prompt or a score by an encoder.
+Error makes_no_text_error();
 
 }  // namespace maru::link

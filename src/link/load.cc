@@ -73,51 +73,82 @@ Result<void> load_text(LoadedModel& loaded) {
   return {};
 }
 
-Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load) {
-  const kernels::KernelTable* kernels = kernels::find_kernels(load.isa);
-  if (kernels == nullptr) {
-    std::string known;
-    for (const auto* table : kernels::available_kernels()) {
-      known += (known.empty() ? "" : ", ") + std::string(table->isa);
-    }
-    return Error::invalid(
-        fmt::format("isa \"{}\" is unknown or not on this machine, which has {}", load.isa, known),
-        "isa");
+Result<const kernels::KernelTable*> find_table(const std::string& isa) {
+  const kernels::KernelTable* kernels = kernels::find_kernels(isa);
+  if (kernels != nullptr) return kernels;
+  std::string known;
+  for (const auto* table : kernels::available_kernels()) {
+    known += (known.empty() ? "" : ", ") + std::string(table->isa);
   }
+  return Error::invalid(
+      fmt::format("isa \"{}\" is unknown or not on this machine, which has {}", isa, known), "isa");
+}
+
+Result<void> load_decoder(LoadedModel& loaded, const model::LoadOptions& options) {
+  MARU_TRY(model, model::load_model(*loaded.file, options));
+  loaded.model = std::move(model);
+  MARU_TRY(sizes, size_kv(loaded.model->info(), options.n_ctx, available_memory()));
+  loaded.engine_options = sizes;
+  loaded.tokens.emplace(*loaded.tokenizer);
+  // One that is unknown here, as a reranker's, is no hindrance to making text.
+  auto pooling = model::read_pooling(loaded.file->metadata(), loaded.card.architecture);
+  if (!pooling.ok()) log_warning("{}", pooling.error().message);
+  loaded.embeddings =
+      model::embed_with_decoder(*loaded.model, pooling.ok() ? *pooling : model::Pooling::kNone);
+  return {};
+}
+
+Result<void> load_encoder(LoadedModel& loaded, const model::LoadOptions& options) {
+  MARU_TRY(encoder, model::load_encoder(*loaded.file, options));
+  loaded.embeddings = std::move(encoder);
+  loaded.engine_options.n_ctx = encoder_context(loaded.embeddings->info(), options.n_ctx);
+  return {};
+}
+
+Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load) {
+  MARU_TRY(kernels, find_table(load.isa));
   if (load.n_threads > kThreadsMax) {
     return Error::invalid(fmt::format("n_threads must be 0 to {}", kThreadsMax), "n_threads");
   }
   loaded.pool = std::make_unique<ThreadPool>(
       load.n_threads != 0 ? load.n_threads : std::min(default_thread_count(), kThreadsMax));
-  const model::LoadOptions load_options = {
+  const model::LoadOptions options = {
       .pool = loaded.pool.get(), .kernels = kernels, .n_ctx = load.n_ctx};
-  MARU_TRY(model, model::load_model(*loaded.file, load_options));
-  loaded.model = std::move(model);
-  const model::ModelInfo& info = loaded.model->info();
-  MARU_TRY(options, size_kv(info, load.n_ctx, available_memory()));
-  loaded.engine_options = options;
-  loaded.tokens.emplace(*loaded.tokenizer);
+  loaded.card.generates = !model::is_encoder(loaded.card.architecture);
+  MARU_TRY_VOID(loaded.card.generates ? load_decoder(loaded, options)
+                                      : load_encoder(loaded, options));
+  const model::ModelInfo& info = loaded.embeddings->info();
   loaded.card.isa = kernels->isa;
-  loaded.card.n_ctx = options.n_ctx;
+  loaded.card.n_ctx = loaded.engine_options.n_ctx;
   loaded.card.n_ctx_train = info.n_ctx_train;
   loaded.card.n_vocab = info.n_vocab;
+  loaded.card.d_model = info.d_model;
   loaded.card.n_params = info.n_params;
   loaded.card.weight_bytes = info.weight_bytes;
   loaded.card.bytes_per_token = info.bytes_per_token;
   loaded.card.macs_per_token = info.macs_per_token;
+  loaded.card.pooling = model::pooling_name(loaded.embeddings->pooling());
   return {};
+}
+
+// One setting serves models of all sizes: it is an upper bound. The card says what became of it.
+size_t bounded_context(const model::ModelInfo& info, size_t n_ctx_wanted) {
+  if (n_ctx_wanted <= info.n_ctx_train) return n_ctx_wanted;
+  log_warning("a context of {} tokens was asked for; this model was made for at most {}",
+              n_ctx_wanted, info.n_ctx_train);
+  return info.n_ctx_train;
 }
 
 }  // namespace
 
+size_t encoder_context(const model::ModelInfo& info, size_t n_ctx_wanted) {
+  if (n_ctx_wanted == 0) return std::min(info.n_ctx_train, kContextDefaultMax);
+  return bounded_context(info, n_ctx_wanted);
+}
+
 Result<engine::EngineOptions> size_kv(const model::ModelInfo& info, size_t n_ctx_wanted,
                                       uint64_t memory_available) {
-  // One setting serves models of all sizes: it is an upper bound. The card says what became of it.
-  if (n_ctx_wanted > info.n_ctx_train) {
-    log_warning("a context of {} tokens was asked for; this model was made for at most {}",
-                n_ctx_wanted, info.n_ctx_train);
-    n_ctx_wanted = info.n_ctx_train;
-  }
+  n_ctx_wanted = bounded_context(info, n_ctx_wanted);
   const uint64_t block_bytes = std::max<uint64_t>(1, info.kv_block_bytes);
   auto share = static_cast<uint64_t>(static_cast<double>(memory_available) * kKvMemoryShare);
   // Recurrent states first: for all that may run, or as many as half of the memory holds.

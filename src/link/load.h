@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "gguf/file.h"
 #include "link/messages.h"
+#include "model/embedding.h"
 #include "model/model.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -37,10 +38,14 @@ struct LoadedModel {
   // In the order that each needs the one before it.
   std::unique_ptr<ThreadPool> pool;
   std::optional<gguf::File> file;
-  std::unique_ptr<model::Model> model;
+  std::unique_ptr<model::Model> model;                // null for an encoder
+  std::unique_ptr<model::EmbeddingModel> embeddings;  // the encoder, or the model as one
 };
 
 using Loader = std::function<Result<std::unique_ptr<LoadedModel>>(const LoadRequest&)>;
+
+// The longest text of an encoder: as the setting says, else kContextDefaultMax; at most its own.
+size_t encoder_context(const model::ModelInfo& info, size_t n_ctx_wanted);
 
 // Errors: those of the file, the tokenizer and the model; kInvalidArgument for an unknown isa;
 // kResourceExhausted where memory does not hold the KV of n_ctx.

@@ -16,6 +16,7 @@
 #include "engine/check_job.h"
 #include "engine/request.h"
 #include "engine/stop_matcher.h"
+#include "model/pooling.h"
 
 namespace maru::link {
 
@@ -39,11 +40,14 @@ struct ModelCard {
   size_t n_ctx = 0;  // longest sequence that this engine admits
   size_t n_ctx_train = 0;
   size_t n_vocab = 0;
+  size_t d_model = 0;  // values of a vector
   uint64_t n_params = 0;
   uint64_t weight_bytes = 0;
   uint64_t bytes_per_token = 0;  // weights read for one decoded token
   uint64_t macs_per_token = 0;   // multiplications with weights for one prompt token
   bool has_chat_template = false;
+  bool generates = true;     // false: an encoder, which makes embeddings and no text
+  std::string pooling = {};  // "mean", "cls" or "last"; empty: the model does not say
   double load_seconds = 0;
   std::string sandbox = {};  // the protection reached: "none", or for example "seccomp"
 };
@@ -102,6 +106,18 @@ struct ScoreResult {
   std::optional<double> nll = {};  // mean; null for one id
   std::vector<double> nlls = {};
   std::vector<std::vector<std::pair<TokenId, float>>> top = {};
+};
+
+struct EmbedRequest {
+  Prompt prompt = {};
+  model::Pooling pooling = model::Pooling::kNone;  // none: as the model says
+  bool normalize = false;
+  bool want_tokens = false;
+};
+struct EmbedResult {
+  std::vector<float> values = {};               // [d_model]
+  std::vector<std::vector<float>> tokens = {};  // [n_prompt][d_model] where asked for
+  size_t n_prompt = 0;
 };
 
 struct TokenizeRequest {

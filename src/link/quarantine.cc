@@ -39,6 +39,7 @@ class QuarantinedClient final : public Client {
 
   void cancel(RequestId id) override { inner_->cancel(id); }
   Result<ScoreResult> score(const ScoreRequest& request) override { return inner_->score(request); }
+  Result<EmbedResult> embed(const EmbedRequest& request) override { return inner_->embed(request); }
   Result<std::vector<TokenId>> tokenize(const TokenizeRequest& request) override {
     return inner_->tokenize(request);
   }

@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t kRepliesMax = 10'000;
 constexpr size_t kPiecesMax = 1'000'000;
+constexpr size_t kVectorMax = 65'536;
 
 // `given` laid over the defaults, so that what follows may ask for every field.
 Json with_defaults(Json defaults, const Json& given) {
@@ -34,7 +35,10 @@ Result<ModelCard> parse_card(const Json& given) {
                                    {"n_ctx", 4096},
                                    {"n_ctx_train", 4096},
                                    {"n_vocab", 1'000'000},
-                                   {"has_chat_template", true}},
+                                   {"has_chat_template", true},
+                                   {"d_model", 8},
+                                   {"generates", true},
+                                   {"pooling", "mean"}},
                                   given);
   Fields fields(json, "card");
   ModelCard card;
@@ -44,6 +48,11 @@ Result<ModelCard> parse_card(const Json& given) {
   card.n_ctx_train = fields.count("n_ctx_train");
   card.n_vocab = fields.count("n_vocab");
   card.has_chat_template = fields.boolean("has_chat_template");
+  card.d_model = fields.count("d_model", kVectorMax);
+  if (card.d_model == 0) fields.fail("d_model", "at least 1");
+  card.generates = fields.boolean("generates");
+  card.pooling = fields.text("pooling");
+  if (!model::pooling_from_name(card.pooling)) fields.fail("pooling", "mean, cls, last or empty");
   card.isa = "none";
   card.sandbox = "none";
   if (card.n_vocab < 257) fields.fail("n_vocab", "at least 257");

@@ -74,6 +74,7 @@ class ScriptedEngine {
   bool strike(const Generation& generation);
   bool wait(RequestId id, size_t delay_ms);
   void score(RequestId id, const ScoreRequest& request);
+  Result<void> embed(RequestId id, const EmbedRequest& request);
   Result<std::string> prompt_text(const Prompt& prompt);
   std::vector<TokenId> intern(const std::vector<std::string>& pieces);
   std::string detokenize(const std::vector<TokenId>& ids);
@@ -128,6 +129,9 @@ void ScriptedEngine::handle(RequestId id, Command& command) {
     changed_.notify_all();
   } else if (auto* score_request = std::get_if<ScoreRequest>(&command)) {
     score(id, *score_request);
+  } else if (auto* embed_request = std::get_if<EmbedRequest>(&command)) {
+    const auto embedded = embed(id, *embed_request);
+    if (!embedded.ok()) writer_.write(id, Failed{embedded.error()});
   } else if (auto* tokenize = std::get_if<TokenizeRequest>(&command)) {
     writer_.write(id, TokenIds{byte_ids(tokenize->text)});
   } else if (auto* detokenize_request = std::get_if<DetokenizeRequest>(&command)) {
@@ -168,6 +172,7 @@ Result<ScriptedReply> ScriptedEngine::choose(const GenerateRequest& request,
 }
 
 void ScriptedEngine::start(RequestId id, GenerateRequest& request) {
+  if (!script_.card.generates) return writer_.write(id, Failed{makes_no_text_error()});
   auto prompt = prompt_text(request.prompt);
   if (!prompt.ok()) return writer_.write(id, Failed{prompt.error()});
   Result<void> checked = engine::check_sampling(request.sampling, script_.card.n_vocab);
@@ -321,6 +326,27 @@ void ScriptedEngine::score(RequestId id, const ScoreRequest& request) {
   }
   for (size_t i = 0; i < n_rows; ++i) writer_.write(id, row);
   writer_.write(id, engine::ScoreDone{std::vector<double>(request.ids.size() - 1, nll)});
+}
+
+Result<void> ScriptedEngine::embed(RequestId id, const EmbedRequest& request) {
+  MARU_TRY(prompt, prompt_text(request.prompt));
+  const engine::EmbedJob job{.ids = byte_ids(prompt)};
+  MARU_TRY_VOID(engine::check_job(job, script_.card.n_vocab, script_.card.n_ctx));
+  const size_t d_model = script_.card.d_model;
+  std::vector<float> rows(job.ids.size() * d_model);
+  for (size_t i = 0; i < job.ids.size(); ++i) {
+    const auto row = rows.begin() + static_cast<ptrdiff_t>(i * d_model);
+    row[job.ids[i] % static_cast<TokenId>(d_model)] = 1;
+    if (request.want_tokens) writer_.write(id, engine::EmbedRow{{row, row + d_model}});
+  }
+  model::Pooling pooling = request.pooling;
+  if (pooling == model::Pooling::kNone) pooling = *model::pooling_from_name(script_.card.pooling);
+  if (pooling == model::Pooling::kNone) return Error::invalid("no pooling", "pooling");
+  engine::EmbedDone done{.values = std::vector<float>(d_model), .n_prompt = job.ids.size()};
+  model::pool_rows(pooling, rows, done.values);
+  if (request.normalize) model::normalize(done.values);
+  writer_.write(id, done);
+  return {};
 }
 
 std::vector<TokenId> ScriptedEngine::intern(const std::vector<std::string>& pieces) {

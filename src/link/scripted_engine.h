@@ -5,7 +5,8 @@
 // refuses (sampling ranges, stop strings, context length).
 //
 // The script is one JSON object; every field may be left out:
-//   {"card": {"architecture", "name", "n_ctx", "n_ctx_train", "n_vocab", "has_chat_template"},
+//   {"card": {"architecture", "name", "n_ctx", "n_ctx_train", "n_vocab", "has_chat_template",
+//             "d_model", "generates", "pooling"},
 //    "load_error": "message",      refuse Load with it
 //    "echo": true,                 answer with the last message (or the prompt) where no reply fits
 //    "replies": [{
@@ -20,7 +21,8 @@
 //       "start_when_running": 2    waits until so many generations run at once
 //    }]}
 // The first reply that fits is taken. Token ids: a byte is its own id; each piece of a reply gets
-// the next id from 256 on. Scores are those of a uniform distribution over the vocabulary.
+// the next id from 256 on. Scores are those of a uniform distribution over the vocabulary. The
+// vector of a token is 1 at its id modulo d_model and 0 elsewhere.
 // Threads: serve_scripted() owns its thread and starts one per generation.
 #pragma once
 #include <string>

@@ -260,7 +260,7 @@ void Core::wake() {
   [[maybe_unused]] const ssize_t n = ::write(wake_fd_, &one, sizeof one);
 }
 
-// The answer to a command that has one event, or to a score.
+// The answer to a command that has one event, to a score or to an embedding.
 template <class T>
 struct Waiter {
   std::promise<Result<T>> promise;
@@ -324,6 +324,20 @@ class SocketClient final : public Client {
       double sum = 0;
       for (const double nll : result.nlls) sum += nll;
       if (!result.nlls.empty()) result.nll = sum / static_cast<double>(result.nlls.size());
+      return Progress::kDone;
+    });
+  }
+
+  Result<EmbedResult> embed(const EmbedRequest& request) override {
+    return call<EmbedResult>(request, [](EmbedResult& result, EventBody& event) {
+      if (auto* row = std::get_if<engine::EmbedRow>(&event)) {
+        result.tokens.push_back(std::move(row->values));
+        return Progress::kMore;
+      }
+      auto* done = std::get_if<engine::EmbedDone>(&event);
+      if (done == nullptr) return Progress::kForeign;
+      result.values = std::move(done->values);
+      result.n_prompt = done->n_prompt;
       return Progress::kDone;
     });
   }

@@ -30,12 +30,12 @@ struct DetokenizeRequest {
 };
 struct CancelRequest {};
 struct StatsRequest {};
-// A command whose name is reserved ("embed"): known, not served yet.
+// A command whose name is reserved ("rerank"): known, not served yet.
 struct ReservedRequest {
   std::string type;
 };
 using Command =
-    std::variant<Hello, LoadRequest, GenerateRequest, ScoreRequest, TokenizeRequest,
+    std::variant<Hello, LoadRequest, GenerateRequest, ScoreRequest, EmbedRequest, TokenizeRequest,
                  DetokenizeRequest, RenderRequest, StatsRequest, CancelRequest, ReservedRequest>;
 
 struct TokenIds {
@@ -45,7 +45,8 @@ struct Bytes {
   std::string bytes;
 };
 using EventBody = std::variant<Hello, ModelCard, Started, Delta, Done, Failed, engine::ScoreRow,
-                               engine::ScoreDone, TokenIds, Bytes, EngineStats>;
+                               engine::ScoreDone, engine::EmbedRow, engine::EmbedDone, TokenIds,
+                               Bytes, EngineStats>;
 
 std::string encode_command(RequestId id, const Command& command);
 std::string encode_event(RequestId id, const EventBody& event);

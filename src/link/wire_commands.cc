@@ -127,6 +127,12 @@ void put(Json& out, const ScoreRequest& request) {
   out["last"] = request.last;
   out["top"] = request.top;
 }
+void put(Json& out, const EmbedRequest& request) {
+  out["prompt"] = prompt_json(request.prompt);
+  out["pooling"] = model::pooling_name(request.pooling);
+  out["normalize"] = request.normalize;
+  out["want_tokens"] = request.want_tokens;
+}
 void put(Json& out, const TokenizeRequest& request) {
   out["text_base64"] = encode_base64(request.text);
   out["parse_special"] = request.parse_special;
@@ -143,6 +149,13 @@ void put(Json&, const StatsRequest&) {}
 void put(Json&, const CancelRequest&) {}
 void put(Json&, const ReservedRequest&) {}
 
+Prompt get_prompt(Fields& fields) {
+  auto prompt = decode_prompt(fields.any("prompt"));
+  if (prompt.ok()) return std::move(prompt).value();
+  fields.fail(std::move(prompt).error());
+  return {};
+}
+
 Command get_hello(Fields& fields) {
   return Hello{static_cast<uint32_t>(fields.count("version", UINT32_MAX))};
 }
@@ -158,12 +171,7 @@ Command get_load(Fields& fields) {
 }
 Command get_generate(Fields& fields) {
   GenerateRequest request;
-  auto prompt = decode_prompt(fields.any("prompt"));
-  if (prompt.ok()) {
-    request.prompt = std::move(prompt).value();
-  } else {
-    fields.fail(std::move(prompt).error());
-  }
+  request.prompt = get_prompt(fields);
   auto sampling = decode_sampling(fields.any("sampling"));
   if (sampling.ok()) {
     request.sampling = std::move(sampling).value();
@@ -188,6 +196,16 @@ Command get_score(Fields& fields) {
   request.ids = fields.ids("ids", kWireIdsMax);
   request.last = fields.count("last");
   request.top = fields.count("top");
+  return request;
+}
+Command get_embed(Fields& fields) {
+  EmbedRequest request;
+  request.prompt = get_prompt(fields);
+  const auto pooling = model::pooling_from_name(fields.text("pooling"));
+  if (!pooling) fields.fail("pooling", "mean, cls, last or empty");
+  request.pooling = pooling.value_or(model::Pooling::kNone);
+  request.normalize = fields.boolean("normalize");
+  request.want_tokens = fields.boolean("want_tokens");
   return request;
 }
 Command get_tokenize(Fields& fields) {
@@ -223,6 +241,7 @@ constexpr CommandType kTypes[] = {
     {"load", get_load},
     {"generate", get_generate},
     {"score", get_score},
+    {"embed", get_embed},
     {"tokenize", get_tokenize},
     {"detokenize", get_detokenize},
     {"render", get_render},
@@ -230,7 +249,7 @@ constexpr CommandType kTypes[] = {
     {"cancel", [](Fields&) -> Command { return CancelRequest{}; }},
 };
 static_assert(std::size(kTypes) + 1 == std::variant_size_v<Command>);
-constexpr std::string_view kReserved[] = {"embed", "rerank", "check_grammar"};
+constexpr std::string_view kReserved[] = {"rerank", "check_grammar"};
 
 }  // namespace
 

@@ -72,6 +72,28 @@ T load_bytes(const std::string& bytes, size_t offset) {
   return value;
 }
 
+template <class T>
+std::string pack(const std::vector<T>& values) {
+  std::string packed;
+  packed.reserve(values.size() * sizeof(T));
+  for (const T value : values) append_bytes(packed, value);
+  return packed;
+}
+
+// Values that pack() wrote.
+template <class T>
+std::vector<T> unpack(Fields& fields, std::string_view name) {
+  const std::string packed = fields.bytes(name);
+  if (packed.size() % sizeof(T) != 0)
+    fields.fail(name, fmt::format("{} bytes per value", sizeof(T)));
+  std::vector<T> values;
+  values.reserve(packed.size() / sizeof(T));
+  for (size_t i = 0; i + sizeof(T) <= packed.size(); i += sizeof(T)) {
+    values.push_back(load_bytes<T>(packed, i));
+  }
+  return values;
+}
+
 void put(Json& out, const Hello& hello) { out["version"] = hello.version; }
 void put(Json& out, const ModelCard& card) {
   out["architecture"] = card.architecture;
@@ -81,11 +103,14 @@ void put(Json& out, const ModelCard& card) {
   out["n_ctx"] = card.n_ctx;
   out["n_ctx_train"] = card.n_ctx_train;
   out["n_vocab"] = card.n_vocab;
+  out["d_model"] = card.d_model;
   out["n_params"] = card.n_params;
   out["weight_bytes"] = card.weight_bytes;
   out["bytes_per_token"] = card.bytes_per_token;
   out["macs_per_token"] = card.macs_per_token;
   out["has_chat_template"] = card.has_chat_template;
+  out["generates"] = card.generates;
+  out["pooling"] = card.pooling;
   out["load_seconds"] = card.load_seconds;
 }
 void put(Json& out, const Started& started) {
@@ -128,10 +153,14 @@ void put(Json& out, const engine::ScoreRow& row) {
   out["top_base64"] = encode_base64(packed);
 }
 void put(Json& out, const engine::ScoreDone& done) {
-  std::string packed;
-  packed.reserve(done.nlls.size() * sizeof(double));
-  for (const double nll : done.nlls) append_bytes(packed, nll);
-  out["nlls_base64"] = encode_base64(packed);
+  out["nlls_base64"] = encode_base64(pack(done.nlls));
+}
+void put(Json& out, const engine::EmbedRow& row) {
+  out["values_base64"] = encode_base64(pack(row.values));
+}
+void put(Json& out, const engine::EmbedDone& done) {
+  out["values_base64"] = encode_base64(pack(done.values));
+  out["n_prompt"] = done.n_prompt;
 }
 void put(Json& out, const TokenIds& tokens) { out["ids"] = tokens.ids; }
 void put(Json& out, const Bytes& bytes) { out["bytes_base64"] = encode_base64(bytes.bytes); }
@@ -157,11 +186,14 @@ EventBody get_card(Fields& fields) {
   card.n_ctx = fields.count("n_ctx");
   card.n_ctx_train = fields.count("n_ctx_train");
   card.n_vocab = fields.count("n_vocab");
+  card.d_model = fields.count("d_model");
   card.n_params = fields.u64("n_params");
   card.weight_bytes = fields.u64("weight_bytes");
   card.bytes_per_token = fields.u64("bytes_per_token");
   card.macs_per_token = fields.u64("macs_per_token");
   card.has_chat_template = fields.boolean("has_chat_template");
+  card.generates = fields.boolean("generates");
+  card.pooling = fields.text("pooling");
   card.load_seconds = fields.number("load_seconds");
   return card;
 }
@@ -228,12 +260,15 @@ EventBody get_score_row(Fields& fields) {
   return row;
 }
 EventBody get_score_done(Fields& fields) {
-  engine::ScoreDone done;
-  const std::string packed = fields.bytes("nlls_base64");
-  if (packed.size() % sizeof(double) != 0) fields.fail("nlls_base64", "8 bytes per value");
-  for (size_t i = 0; i + sizeof(double) <= packed.size(); i += sizeof(double)) {
-    done.nlls.push_back(load_bytes<double>(packed, i));
-  }
+  return engine::ScoreDone{unpack<double>(fields, "nlls_base64")};
+}
+EventBody get_embed_row(Fields& fields) {
+  return engine::EmbedRow{unpack<float>(fields, "values_base64")};
+}
+EventBody get_embed_done(Fields& fields) {
+  engine::EmbedDone done;
+  done.values = unpack<float>(fields, "values_base64");
+  done.n_prompt = fields.count("n_prompt");
   return done;
 }
 EventBody get_ids(Fields& fields) { return TokenIds{fields.ids("ids", kWireIdsMax)}; }
@@ -264,6 +299,8 @@ constexpr EventType kTypes[] = {
     {"failed", get_failed},
     {"score_row", get_score_row},
     {"score_done", get_score_done},
+    {"embed_row", get_embed_row},
+    {"embed_done", get_embed_done},
     {"ids", get_ids},
     {"bytes", get_bytes},
     {"stats", get_stats},

@@ -37,12 +37,13 @@ inline std::vector<Command> sample_commands() {
           text_request,
           ids_request,
           ScoreRequest{{1, 2, 3}, 0, 50},
+          EmbedRequest{TextPrompt{"abc"}, model::Pooling::kCls, true, true},
           TokenizeRequest{"\xFF text", true, true},
           DetokenizeRequest{{1, 2}},
           RenderRequest{chat, -5, {{"bos_token", "<s>"}}},
           StatsRequest{},
           CancelRequest{},
-          ReservedRequest{"embed"}};
+          ReservedRequest{"rerank"}};
 }
 
 inline std::vector<EventBody> sample_events() {
@@ -53,11 +54,14 @@ inline std::vector<EventBody> sample_events() {
   card.n_ctx = 4096;
   card.n_ctx_train = 32768;
   card.n_vocab = 151936;
+  card.d_model = 1536;
   card.n_params = 1'500'000'000;
   card.weight_bytes = 0xFFFFFFFFFFFFFFFFu;
   card.bytes_per_token = 900'000'000;
   card.macs_per_token = 1'300'000'000;
   card.has_chat_template = true;
+  card.generates = false;
+  card.pooling = "mean";
   card.load_seconds = 0.25;
   card.sandbox = "seccomp";
   Delta delta{"안", {5}, {{{5, -0.5f, "\xEC\x95"}, {{5, -0.5f, "\xEC\x95"}, {6, -2.25f, "b"}}}}};
@@ -69,6 +73,8 @@ inline std::vector<EventBody> sample_events() {
           Failed{Error::invalid("wrong", "sampling.top_p")},
           engine::ScoreRow{{{1, -0.25f}, {2, -INFINITY}}},
           engine::ScoreDone{{0.1, INFINITY, 1e-300}},
+          engine::EmbedRow{{0.1f, -1e-30f}},
+          engine::EmbedDone{{0.25f, -3.0f}, 4},
           TokenIds{{7, 8}},
           Bytes{"\xFF\x00z"},
           EngineStats{1, 2, 3, 4, 5, 6, 7}};

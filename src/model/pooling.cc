@@ -23,6 +23,13 @@ std::string_view pooling_name(Pooling pooling) {
   return "";
 }
 
+std::optional<Pooling> pooling_from_name(std::string_view name) {
+  for (const auto each : {Pooling::kNone, Pooling::kMean, Pooling::kCls, Pooling::kLast}) {
+    if (pooling_name(each) == name) return each;
+  }
+  return std::nullopt;
+}
+
 Result<Pooling> read_pooling(const gguf::Metadata& metadata, std::string_view architecture) {
   const std::string key = fmt::format("{}.pooling_type", architecture);
   MARU_TRY(number, metadata.get_u32_or(key, 0));

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -22,6 +23,8 @@ enum class Pooling : uint8_t {
 
 // "mean", "cls", "last"; empty for none.
 std::string_view pooling_name(Pooling pooling);
+// The other way; nothing for an unknown name.
+std::optional<Pooling> pooling_from_name(std::string_view name);
 
 // Errors: kUnsupported for another number (a reranker's is 4); kCorrupt.
 Result<Pooling> read_pooling(const gguf::Metadata& metadata, std::string_view architecture);

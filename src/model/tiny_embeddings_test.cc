@@ -174,6 +174,13 @@ INSTANTIATE_TEST_SUITE_P(All, TinyEmbeddings,
                            return name;
                          });
 
+TEST(Pooling, NamesGoBothWays) {
+  for (const auto each : {Pooling::kNone, Pooling::kMean, Pooling::kCls, Pooling::kLast}) {
+    EXPECT_EQ(pooling_from_name(pooling_name(each)), each);
+  }
+  EXPECT_FALSE(pooling_from_name("rank").has_value());
+}
+
 TEST(Pooling, TakesMeanFirstAndLast) {
   const std::vector<float> rows = {1, 2, 3, 5, 5, 11};
   const auto pooled = [&](Pooling pooling) {

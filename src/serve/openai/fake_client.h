@@ -29,6 +29,7 @@ class FakeClient final : public link::Client {
     changed_.notify_all();
   }
   Result<link::ScoreResult> score(const link::ScoreRequest&) override { return unused(); }
+  Result<link::EmbedResult> embed(const link::EmbedRequest&) override { return unused(); }
   Result<std::vector<link::TokenId>> tokenize(const link::TokenizeRequest&) override {
     return unused();
   }
