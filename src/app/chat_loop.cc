@@ -81,7 +81,7 @@ std::string ChatLoop::read_block(std::string first) {
 }
 
 Result<void> ChatLoop::load_model(const std::string& name) {
-  MARU_TRY(client, start_engine(session_, name));
+  MARU_TRY(client, start_engine(session_, name, {.for_text = true}));
   if (!client->card().has_chat_template) {
     return Error::unsupported(fmt::format(
         "{} is a base model without a chat template: it continues text and cannot chat. `maru run "

@@ -150,7 +150,7 @@ int run_bench(const Session& session, Flags flags) {
   if (flags.model.empty()) flags.model = session.config.model;
   const kernels::Roofs roofs = measure(session);
   const auto start = std::chrono::steady_clock::now();
-  auto client = start_engine(session, flags.model);
+  auto client = start_engine(session, flags.model, {.for_text = true});
   if (!client.ok()) return fail(client.error());
   const std::chrono::duration<double> start_seconds = std::chrono::steady_clock::now() - start;
   const link::ModelCard card = (*client)->card();

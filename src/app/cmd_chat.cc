@@ -68,7 +68,7 @@ int run_once(const Session& session, const Flags& flags, std::string text) {
     return fail(Error::invalid(
         fmt::format("the prompt is not UTF-8 text (byte {})", find_invalid_utf8(text))));
   }
-  auto client = start_engine(session, flags.chat.model);
+  auto client = start_engine(session, flags.chat.model, {.for_text = true});
   if (!client.ok()) return fail(client.error());
   const bool is_raw = flags.raw || !(*client)->card().has_chat_template;
   if (is_raw && !flags.chat.system.empty()) {

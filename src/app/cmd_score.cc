@@ -42,7 +42,7 @@ struct Flags {
 };
 
 int run_score(const Session& session, const Flags& flags) {
-  const StartEngine start = [&] { return start_engine(session, flags.model); };
+  const StartEngine start = [&] { return start_engine(session, flags.model, {.for_text = true}); };
   if (flags.jsonl) return answer_lines(start, score_line);
   auto client = start();
   if (!client.ok()) return fail(client.error());

@@ -23,6 +23,9 @@ Json describe_model(const hub::StoredModel& stored, const link::ModelCard& card)
                {"vocabulary", card.n_vocab},
                {"quantization", or_null(stored.quantization)},
                {"chat_template", card.has_chat_template},
+               {"makes", card.generates ? "text" : "embeddings"},
+               {"dimensions", card.d_model},
+               {"pooling", or_null(card.pooling)},
                {"licence", or_null(stored.licence)},
                {"source", or_null(stored.source)}};
   if (!stored.link_target.empty()) json["link_target"] = stored.link_target;

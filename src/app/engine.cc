@@ -58,7 +58,14 @@ Result<EngineClient> start_engine(const Session& session, const std::string& mod
   } else {
     load.path = model;
   }
-  return link::start_process_client(engine_process(session), load);
+  MARU_TRY(client, link::start_process_client(engine_process(session), load));
+  if (options.for_text && !client->card().generates) {
+    return Error::unsupported(
+        fmt::format("{} is an encoder ({}): it makes embeddings and no text. `maru embed {} \"a "
+                    "text\"` makes one",
+                    model, client->card().architecture, model));
+  }
+  return client;
 }
 
 }  // namespace maru::app

@@ -47,6 +47,7 @@ int run(int argc, char** argv) {
   add_tokenize(session);
   add_detokenize(session);
   add_score(session);
+  add_embed(session);
   add_render(session);
   add_quantize(session);
   add_dequantize(session);

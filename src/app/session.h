@@ -33,6 +33,7 @@ void add_bench(Session& session);
 void add_chat(Session& session);
 void add_dequantize(Session& session);
 void add_detokenize(Session& session);
+void add_embed(Session& session);
 void add_engine(Session& session);
 void add_list(Session& session);
 void add_render(Session& session);

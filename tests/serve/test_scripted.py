@@ -110,6 +110,15 @@ def test_chat_with_a_base_model_says_what_works(scripted):
     assert server.client.completions.create(model=model, prompt="ok").choices[0].text == "ok"
 
 
+def test_an_encoder_refuses_to_generate(scripted):
+    server, model = scripted({"card": {"generates": False, "has_chat_template": False}})
+    for call in (lambda: server.client.chat.completions.create(model=model, messages=HI),
+                 lambda: server.client.completions.create(model=model, prompt="x")):
+        with pytest.raises(openai.BadRequestError) as refused:
+            call()
+        assert "makes embeddings" in refused.value.message and refused.value.param == "model"
+
+
 def test_several_at_once(scripted):
     """No answer begins before all eight run: answering one after another would never end."""
     server, model = scripted({"replies": [{"text": "done", "start_when_running": 8}]})

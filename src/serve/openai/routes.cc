@@ -94,10 +94,11 @@ Result<std::shared_ptr<link::Client>> find_engine(const Services& services,
   const auto models = services.models();
   const auto model = std::ranges::find(models, job.model, &ModelInfo::id);
   if (model == models.end()) return unknown_model_error(job.model, services);
-  if (model->kind == "embedding") {
-    return Error::invalid(job.model + " makes embeddings and cannot generate text", "model");
-  }
+  const Error no_text =
+      Error::invalid(job.model + " makes embeddings and cannot generate text", "model");
+  if (model->kind == "embedding") return no_text;
   MARU_TRY(client, services.client(job.model));
+  if (!client->card().generates) return no_text;
   if (job.endpoint == kChatEndpoint && !client->card().has_chat_template) {
     return Error::invalid(job.model +
                               " is a base model without a chat template: POST /v1/completions "
