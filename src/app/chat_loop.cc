@@ -1,5 +1,9 @@
 #include "app/chat_loop.h"
 
+#include <csignal>
+#include <cstdlib>
+#include <optional>
+
 #include "app/terminal.h"
 #include "base/files.h"
 #include "base/utf8.h"
@@ -46,6 +50,15 @@ int ChatLoop::run() {
     write_err(fmt::format("{}, context {} tokens. /help lists the commands.\n", options_.model,
                           client_->card().n_ctx));
   }
+  // A Ctrl-C that comes when its answer has just ended stops nothing, and not the program.
+  std::optional<Interrupts> between_answers;
+  if (person) {
+    between_answers.emplace([this](int signal) {
+      if (signal != SIGTERM) return;
+      editor_.release();
+      std::_Exit(kExitOk);
+    });
+  }
   while (true) {
     auto [outcome, line] = editor_.read(">>> ");
     if (outcome == LineEditor::Outcome::kEnd) {
@@ -81,6 +94,7 @@ std::string ChatLoop::read_block(std::string first) {
 }
 
 Result<void> ChatLoop::load_model(const std::string& name) {
+  editor_.release();  // it may ask whether to fetch
   MARU_TRY(client, start_engine(session_, name, {.for_text = true}));
   if (!client->card().has_chat_template) {
     return Error::unsupported(fmt::format(
@@ -125,7 +139,9 @@ bool ChatLoop::answer() {
   link::GenerateRequest request = generate_request(options_.settings);
   request.prompt = prompt();
   const Answer answer = stream_answer(*client_, std::move(request), write_out);
-  write_out("\n");
+  // The terminal is silent during an answer (line_editor.h): the key is shown here.
+  const bool by_key = answer.interrupted && !answer.terminated && stdin_is_terminal();
+  write_out(by_key ? "^C\n" : "\n");
   failed_ = answer.error.has_value();
   if (answer.error) {
     complain(*answer.error);

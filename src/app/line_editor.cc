@@ -1,7 +1,10 @@
 #include "app/line_editor.h"
 
 #include <histedit.h>
+#include <termios.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
@@ -20,6 +23,19 @@ struct LineEditor::Impl {
   std::string history_path;
   std::string prompt;
   bool interrupted = false;
+  termios found{};                    // the terminal's modes before us
+  std::atomic<bool> holding = false;  // the modes between two lines are ours
+
+  // A terminal that is between two lines keeps what is typed byte by byte and unseen. In its usual
+  // mode it would show it at once, and turn a Ctrl-D typed too early into a byte of another
+  // meaning. Ctrl-C stays a signal there.
+  void hold() {
+    if (!holding.exchange(true)) el_set(editor, EL_SETTY, "-x", "-icanon", "-echo", nullptr);
+  }
+  // What was typed stays, for whoever reads next.
+  void release() {
+    if (holding.exchange(false)) ::tcsetattr(STDIN_FILENO, TCSADRAIN, &found);
+  }
 
   static Impl* of(EditLine* editor) {
     void* data = nullptr;
@@ -47,6 +63,7 @@ LineEditor::LineEditor(const std::filesystem::path& history) {
   ::history(impl_->history, &event, H_SETUNIQUE, 1);
   ::history(impl_->history, &event, H_LOAD, impl_->history_path.c_str());
 
+  CHECK(::tcgetattr(STDIN_FILENO, &impl_->found) == 0);
   impl_->editor = el_init("maru", stdin, stdout, stderr);
   CHECK(impl_->editor != nullptr);
   EditLine* editor = impl_->editor;
@@ -69,6 +86,8 @@ LineEditor::LineEditor(const std::filesystem::path& history) {
 
 LineEditor::~LineEditor() {
   if (!impl_) return;
+  impl_->release();
+  el_set(impl_->editor, EL_EDITMODE, 0);  // else el_end() drops what was typed for the shell
   el_end(impl_->editor);
   history_end(impl_->history);
 }
@@ -81,6 +100,9 @@ LineEditor::Read LineEditor::read(const std::string& prompt) {
   }
   impl_->prompt = prompt;
   impl_->interrupted = false;
+  impl_->hold();
+  // Before the prompt, not after it as el_gets() would: whoever sees it may type Ctrl-C and Ctrl-D.
+  el_set(impl_->editor, EL_PREP_TERM, 1);
   int n_bytes = 0;
   const char* line = el_gets(impl_->editor, &n_bytes);
   if (impl_->interrupted) {
@@ -91,6 +113,10 @@ LineEditor::Read LineEditor::read(const std::string& prompt) {
   std::string text(line, static_cast<size_t>(n_bytes));
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
   return {Outcome::kLine, std::move(text)};
+}
+
+void LineEditor::release() {
+  if (impl_) impl_->release();
 }
 
 void LineEditor::remember(const std::string& line) {

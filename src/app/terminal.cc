@@ -4,12 +4,12 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <csignal>
 #include <cstring>
 #include <ctime>
+#include <mutex>
 
 namespace maru::app {
 namespace {
@@ -27,6 +27,10 @@ bool write_all(int fd, std::string_view text) {
 // The handler writes a byte here and the thread of Interrupts reads it: all that a handler may do.
 std::array<int, 2> interrupt_pipe = {-1, -1};
 constexpr char kEnd = 0;  // no signal has this number
+
+// Which Interrupts is called. Its mutex is held while it is, so that none is called after its end.
+std::mutex innermost_mutex;
+Interrupts* innermost = nullptr;
 
 void on_signal(int signal) {
   const int code = errno;
@@ -95,16 +99,21 @@ std::string human_time(int64_t unix_seconds) {
 }
 
 Interrupts::Interrupts(std::function<void(int signal)> on_interrupt)
-    : on_interrupt_(std::move(on_interrupt)) {
-  CHECK(interrupt_pipe[0] < 0);
+    : on_interrupt_(std::move(on_interrupt)), outer_(innermost) {
+  {
+    const std::scoped_lock lock(innermost_mutex);
+    innermost = this;
+  }
+  if (outer_ != nullptr) return;
   CHECK(::pipe2(interrupt_pipe.data(), O_CLOEXEC) == 0);
-  thread_ = std::thread([this] {
+  thread_ = std::thread([] {
     char what = 0;
     while (true) {
       const ssize_t n = ::read(interrupt_pipe[0], &what, 1);
       if (n < 0 && errno == EINTR) continue;
       if (n != 1 || what == kEnd) return;
-      on_interrupt_(what);
+      const std::scoped_lock lock(innermost_mutex);
+      if (innermost != nullptr) innermost->on_interrupt_(what);
     }
   });
   struct sigaction action{};
@@ -115,6 +124,11 @@ Interrupts::Interrupts(std::function<void(int signal)> on_interrupt)
 }
 
 Interrupts::~Interrupts() {
+  {
+    const std::scoped_lock lock(innermost_mutex);
+    innermost = outer_;
+  }
+  if (outer_ != nullptr) return;
   ::signal(SIGINT, SIG_DFL);
   ::signal(SIGTERM, SIG_DFL);
   CHECK(::write(interrupt_pipe[1], &kEnd, 1) == 1);

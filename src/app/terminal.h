@@ -44,8 +44,8 @@ std::string human_bytes(uint64_t bytes);       // "1.1 GB"
 std::string human_seconds(double seconds);     // "1m 20s"
 std::string human_time(int64_t unix_seconds);  // "2026-11-22 04:05", in local time
 
-// While it lives, SIGINT and SIGTERM call `on_interrupt` instead of ending the program. One at a
-// time. A second signal within it calls again.
+// While it lives, SIGINT and SIGTERM call `on_interrupt` instead of ending the program. A second
+// signal within it calls again. One may live within another, which is in force again after it.
 class Interrupts {
  public:
   explicit Interrupts(std::function<void(int signal)> on_interrupt);
@@ -54,8 +54,9 @@ class Interrupts {
   Interrupts& operator=(const Interrupts&) = delete;
 
  private:
-  std::function<void(int signal)> on_interrupt_;
-  std::thread thread_;
+  const std::function<void(int signal)> on_interrupt_;
+  Interrupts* const outer_;
+  std::thread thread_;  // of the outermost
 };
 
 }  // namespace maru::app

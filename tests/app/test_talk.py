@@ -2,8 +2,10 @@
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
+import termios
 
 import pytest
 
@@ -105,54 +107,121 @@ def test_a_base_model_cannot_chat(script, tmp_path):
     assert maru("run", "any", "Once", *flags, home=tmp_path).stdout == "Once\n"
 
 
+WAIT_SECONDS = 60  # no test needs so long; one that is stuck fails then, and shows what it saw
+
+
 class Terminal:
     """maru chat on a pty, as a person would use it."""
 
     def __init__(self, home, *arguments):
-        child, self.fd = pty.fork()
-        if child == 0:
+        self.child, self.fd = pty.fork()
+        if self.child == 0:
             os.environ.update(MARU_HOME=str(home), TERM="xterm", LC_ALL="C.UTF-8")
             os.execv(BINARY, [BINARY, "chat", *arguments])
-        self.child = child
-        self.seen = ""
+        self.seen = ""  # and not waited for yet
+        self.all = ""
 
     def type(self, text):
         os.write(self.fd, text.encode())
 
+    def modes(self):
+        """What the terminal does with what is typed: lines, echo, signals."""
+        return termios.tcgetattr(self.fd)[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
+
     def wait_for(self, text):
-        """Reads until the text is there; pytest's own time limit ends a wait in vain."""
+        """Reads until the text is there."""
         while text not in self.seen:
-            try:
-                piece = os.read(self.fd, 4096)
-            except OSError:
-                piece = b""
-            assert piece, f"ended before {text!r}: {self.seen!r}"
-            self.seen += piece.decode(errors="replace")
+            assert self.read(text), f"ended before {text!r}: {self.all!r}"
         before, _, self.seen = self.seen.partition(text)
         return before
 
     def end(self):
+        """Reads until the program has ended; its exit code."""
+        while self.read("its end"):
+            pass
+        process = os.pidfd_open(self.child)
+        self.wait(process, "its end")
+        os.close(process)
         _, status = os.waitpid(self.child, 0)
-        os.close(self.fd)
         return os.waitstatus_to_exitcode(status)
+
+    def read(self, what):
+        """One piece; False where the program has closed its terminal."""
+        self.wait(self.fd, what)
+        try:
+            piece = os.read(self.fd, 4096).decode(errors="replace")
+        except OSError:
+            return False
+        self.all += piece
+        self.seen += piece
+        return True
+
+    def wait(self, fd, what):
+        if not select.select([fd], [], [], WAIT_SECONDS)[0]:
+            os.kill(self.child, signal.SIGKILL)
+            pytest.fail(f"waited in vain for {what!r} after {self.all!r}")
+
+
+STALLS = {"match": "long", "pieces": ["begun ", "never"], "fault": "stall", "fault_after": 1,
+          "times": 1}
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_program(script, tmp_path):
-    flags = script(echo=True, replies=[
-        {"match": "long", "pieces": ["begun ", "never"], "fault": "stall", "fault_after": 1,
-         "times": 1}])
-    terminal = Terminal(tmp_path, "any", *flags)
+    terminal = Terminal(tmp_path, "any", *script(echo=True, replies=[STALLS]))
     terminal.wait_for(">>> ")
     terminal.type("long\n")
     terminal.wait_for("begun ")
     terminal.type("\x03")
-    terminal.wait_for(">>> ")
+    assert terminal.wait_for(">>> ") == "^C\r\n"
     terminal.type("next\n")
     terminal.wait_for("next\r\n")  # what was typed
     terminal.wait_for("next\r\n")  # the answer
     terminal.wait_for(">>> ")
     terminal.type("\x04")
     assert terminal.end() == 0
+
+
+def test_impatient_ctrl_c_does_not_end_the_program(script, tmp_path):
+    """One stops the answer; the others come while it ends, or at the prompt after it."""
+    terminal = Terminal(tmp_path, "any", *script(echo=True, replies=[{**STALLS, "times": 0}]))
+    for _ in range(20):
+        terminal.wait_for(">>> ")
+        terminal.type("long\n")
+        terminal.wait_for("begun ")
+        for _ in range(5):
+            terminal.type("\x03")
+        terminal.type("/clear\nagain\n")
+        terminal.wait_for("again\r\n")
+        terminal.wait_for("again\r\n")
+    terminal.type("\x04")
+    assert terminal.end() == 0
+
+
+def test_what_is_typed_during_an_answer_waits_for_the_prompt(script, tmp_path):
+    """Nothing of it is lost or shown in the middle of the answer, and Ctrl-D still ends."""
+    terminal = Terminal(tmp_path, "any", *script(echo=True, replies=[{**STALLS, "fault_after": 2}]))
+    terminal.wait_for(">>> ")
+    terminal.type("long\n")
+    terminal.wait_for("begun ")
+    terminal.type("안녕\ntwo\n\x04")
+    os.kill(terminal.child, signal.SIGINT)  # a typed Ctrl-C drops what was typed before it
+    assert terminal.end() == 0
+    assert [line for line in terminal.all.splitlines() if line and not line.startswith("any,")] == [
+        ">>> long", "begun never^C", ">>> 안녕", "안녕", ">>> two", "two", ">>> ^D"]
+
+
+def test_a_chat_leaves_the_terminal_as_it_was(script, tmp_path):
+    for last in ("\x04", "/bye\n", signal.SIGTERM):
+        terminal = Terminal(tmp_path, "any", *script(echo=True))
+        found = terminal.modes()
+        terminal.wait_for(">>> ")
+        assert terminal.modes() != found
+        if last == signal.SIGTERM:
+            os.kill(terminal.child, last)
+        else:
+            terminal.type(last)
+        assert terminal.end() == 0
+        assert terminal.modes() == found
 
 
 def test_ctrl_c_at_the_prompt_drops_the_line(script, tmp_path):
