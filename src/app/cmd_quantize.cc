@@ -2,18 +2,12 @@
 //
 // A hardened child process reads the model file and can write to nothing but the new file, which it
 // inherits open; this process gives that its name once it is whole.
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <csignal>
 #include <map>
 #include <thread>
 
 #include "app/engine.h"
+#include "app/new_file.h"
 #include "app/terminal.h"
-#include "base/atomic_file.h"
-#include "link/harden.h"
 #include "model/quantize_file.h"
 
 namespace maru::app {
@@ -72,33 +66,6 @@ std::string count_types(std::span<const TensorPlan> plans) {
   return text;
 }
 
-class Progress {
- public:
-  void update(uint64_t done, uint64_t total) {
-    const uint64_t percent = total == 0 ? 100 : done * 100 / total;
-    if (percent < next_) return;
-    write_err(terminal_ ? fmt::format("\rquantizing {:3}%", percent)
-                        : fmt::format("quantizing {}%\n", percent));
-    next_ = percent + (terminal_ ? 1 : 10);
-  }
-  void finish() const {
-    if (terminal_) write_err("\r\x1b[K");
-  }
-
- private:
-  bool terminal_ = stderr_is_terminal();
-  uint64_t next_ = 0;
-};
-
-Result<void> check_space(const fs::path& out, uint64_t n_bytes) {
-  std::error_code error;
-  const fs::path folder = out.has_parent_path() ? out.parent_path() : fs::path(".");
-  const fs::space_info space = fs::space(folder, error);
-  if (error || space.available >= n_bytes) return {};
-  return Error::exhausted(fmt::format("'{}' has {} left, the new file needs {}", folder.string(),
-                                      human_bytes(space.available), human_bytes(n_bytes)));
-}
-
 // In the child.
 Result<void> convert(const fs::path& in, const fs::path& out, const model::QuantizeTarget& target,
                      bool requantize, size_t n_threads, AtomicFile& file) {
@@ -107,7 +74,7 @@ Result<void> convert(const fs::path& in, const fs::path& out, const model::Quant
   MARU_TRY_VOID(check_space(out, model::quantized_bytes(plans)));
   report_misfits(plans);
   ThreadPool pool(n_threads);
-  Progress progress;
+  PercentLine progress("quantizing");
   const auto write = [&](std::span<const std::byte> bytes) { return file.write(bytes); };
   const auto report = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
   const auto written = model::quantize_file(source, target, plans, pool, {write, report});
@@ -115,21 +82,6 @@ Result<void> convert(const fs::path& in, const fs::path& out, const model::Quant
   if (!written.ok()) return written.error();
   print("{}: {}\n", out.string(), count_types(plans));
   return {};
-}
-
-// How the child ended, as an exit code of this process.
-int wait_for(pid_t child) {
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return fail(Error::io("the converting process was lost"));
-  }
-  if (WIFEXITED(status)) return WEXITSTATUS(status);
-  if (WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGTERM) {
-    return fail({ErrorCode::kCancelled, "stopped; nothing was written", {}});
-  }
-  return fail(Error::corrupt(fmt::format(
-      "the converting process died of signal {}: was the model file cut while it was read?",
-      WTERMSIG(status))));
 }
 
 int run_quantize(const Session& session, const Flags& flags) {
@@ -142,29 +94,12 @@ int run_quantize(const Session& session, const Flags& flags) {
   const auto in = find_model(session, flags.in);
   if (!in.ok()) return fail(in.error());
   const fs::path out = flags.out;
-  std::error_code ignored;
-  if (fs::exists(out, ignored)) {
-    return fail(Error::invalid(fmt::format("'{}' exists; nothing was replaced", out.string())));
-  }
-  auto file = AtomicFile::create(out);
-  if (!file.ok()) return fail(file.error());
   const size_t n_threads = session.config.threads > 0
                                ? session.config.threads
                                : std::max<size_t>(std::thread::hardware_concurrency(), 1);
-  const pid_t child = ::fork();  // no thread was started yet
-  if (child < 0) return fail(Error::io(fmt::format("cannot fork: {}", std::strerror(errno))));
-  if (child == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    link::harden_engine();
-    const auto done = convert(in->path, out, *target, flags.requantize, n_threads, file.value());
-    ::_exit(done.ok() ? kExitOk : fail(done.error()));
-  }
-  // Ctrl-C ends the child; this process stays to remove the file.
-  std::signal(SIGINT, SIG_IGN);
-  std::signal(SIGTERM, SIG_IGN);
-  if (const int code = wait_for(child); code != kExitOk) return code;
-  const auto committed = file->commit(AtomicFile::Existing::kKeep);
-  return committed.ok() ? kExitOk : fail(committed.error());
+  return make_new_file(out, [&](AtomicFile& file) {
+    return convert(in->path, out, *target, flags.requantize, n_threads, file);
+  });
 }
 
 }  // namespace

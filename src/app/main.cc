@@ -51,6 +51,7 @@ int run(int argc, char** argv) {
   add_render(session);
   add_quantize(session);
   add_dequantize(session);
+  add_import(session);
   add_bench(session);
   add_version(session);
   add_help(session);

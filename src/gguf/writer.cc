@@ -79,6 +79,11 @@ void Writer::set_f32s(std::string_view key, std::span<const float> values) {
   for (const float value : values) put(entries_, value);
 }
 
+void Writer::set_bools(std::string_view key, const std::vector<bool>& values) {
+  begin_array(key, ValueType::kBool, values.size());
+  for (const bool value : values) put<uint8_t>(entries_, value ? 1 : 0);
+}
+
 void Writer::set_strings(std::string_view key, std::span<const std::string> values) {
   begin_array(key, ValueType::kString, values.size());
   for (const std::string& value : values) put_string(entries_, value);

@@ -28,6 +28,7 @@ class Writer {
   void set_u8s(std::string_view key, std::span<const uint8_t> values);
   void set_i32s(std::string_view key, std::span<const int32_t> values);
   void set_f32s(std::string_view key, std::span<const float> values);
+  void set_bools(std::string_view key, const std::vector<bool>& values);
   void set_strings(std::string_view key, std::span<const std::string> values);
 
   // An entry of another file, as it is stored there.

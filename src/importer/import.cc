@@ -1,0 +1,108 @@
+#include "importer/import.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <map>
+
+#include "importer/family.h"
+#include "importer/pooling.h"
+#include "importer/tokenizer.h"
+
+namespace maru::importer {
+namespace {
+
+namespace fs = std::filesystem;
+using tensor::DType;
+
+constexpr uint32_t kQuantizationVersionNow = 2;  // of the blocks of all types since 2023
+
+// general.file_type: that of most bytes.
+uint32_t file_type(const Plan& plan) {
+  std::map<DType, uint64_t> n_bytes;
+  for (const NewTensor& tensor : plan.tensors) {
+    if (tensor.dims.size() > 1) n_bytes[tensor.dtype] += tensor.n_bytes();
+  }
+  if (n_bytes.contains(DType::kMXFP4)) return 38;
+  const bool half = n_bytes[DType::kF16] > n_bytes[DType::kF32];
+  const bool brain = n_bytes[DType::kBF16] > n_bytes[DType::kF32];
+  return brain ? 32 : half ? 1 : 0;
+}
+
+Result<HfConfig> read_config(const fs::path& folder) {
+  MARU_TRY(text, read_file(folder / "config.json", kConfigBytesMax));
+  const auto json = parse_json(text);
+  if (!json.ok()) return Error::corrupt("config.json: " + json.error().message);
+  return HfConfig::create(*json);
+}
+
+Result<const Family*> family_of(HfConfig& config) {
+  const std::string type = config.text_or({"model_type"}, "");
+  if (const Family* family = find_family(type)) return family;
+  std::vector<std::string_view> known;
+  for (const Family* family : families()) {
+    for (const std::string_view name : family->model_types) {
+      if (!name.empty()) known.push_back(name);
+    }
+  }
+  return Error::unsupported(fmt::format("config.json: model_type '{}' is not known; accepted: {}",
+                                        type.substr(0, 100), fmt::join(known, ", ")));
+}
+
+std::string model_name(HfConfig& config, const fs::path& folder) {
+  const std::string stored = config.text_or({"_name_or_path"}, "");
+  const std::string base = stored.substr(stored.find_last_of('/') + 1);
+  if (!base.empty() && base != ".") return base;
+  return fs::absolute(folder / ".").parent_path().filename().string();
+}
+
+// The number of rows of the embeddings.
+size_t vocabulary_rows(const Plan& plan) {
+  for (const NewTensor& tensor : plan.tensors) {
+    if (tensor.name == "token_embd.weight") return static_cast<size_t>(tensor.n_rows());
+  }
+  return 0;
+}
+
+}  // namespace
+
+Result<DType> import_type(std::string_view name) {
+  const auto dtype = tensor::dtype_from_name(name);
+  if (dtype && (*dtype == DType::kF32 || *dtype == DType::kF16 || *dtype == DType::kBF16)) {
+    return *dtype;
+  }
+  return Error::invalid(fmt::format(
+      "'{}' is no type to import as; there are F32, F16 and BF16 (maru quantize makes the others)",
+      name));
+}
+
+Result<Import> plan_import(const fs::path& source, const ImportOptions& options) {
+  std::error_code ignored;
+  const bool is_file = fs::is_regular_file(source, ignored);
+  const fs::path folder = is_file ? source.parent_path() : source;
+  MARU_TRY(config, read_config(folder));
+  MARU_TRY(family, family_of(config));
+  const bool is_weights = is_file && source.extension() == ".safetensors";
+  MARU_TRY(weights, is_weights ? Weights::open_file(source) : Weights::open_folder(folder));
+  MARU_TRY(files, TokenizerFiles::read(folder));
+  Import import{std::move(weights), {}, std::string(family->architecture)};
+
+  Draft draft(*family, std::move(config), import.weights, options.dtype);
+  gguf::Writer& metadata = draft.plan.metadata;
+  metadata.set_string("general.architecture", family->architecture);
+  metadata.set_string("general.type", "model");
+  metadata.set_string("general.name", model_name(draft.config, folder));
+  family->metadata(draft);
+  MARU_TRY_VOID(draft.config.finish());
+  apply_rules(draft);
+  MARU_TRY_VOID(draft.config.finish());
+  MARU_TRY_VOID(add_pooling(folder, draft));
+  metadata.set_u32("general.file_type", file_type(draft.plan));
+  metadata.set_u32("general.quantization_version", kQuantizationVersionNow);
+  MARU_TRY_VOID(
+      add_tokenizer(files, vocabulary_rows(draft.plan), options.pre, draft.plan.metadata));
+  import.plan = std::move(draft.plan);
+  return import;
+}
+
+}  // namespace maru::importer
