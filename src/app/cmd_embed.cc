@@ -10,6 +10,9 @@
 namespace maru::app {
 namespace {
 
+// Lines that are evaluated together: a few steps of the engine. Their answers wait for the last.
+constexpr size_t kBatchLinesMax = 64;
+
 struct Flags {
   std::string model;
   std::string text;
@@ -20,26 +23,51 @@ struct Flags {
   model::Pooling pooling = model::Pooling::kNone;  // none: as the model says
 };
 
-Result<Json> embed(link::Client& client, const Flags& flags, link::Prompt prompt) {
-  MARU_TRY(result, client.embed({.prompt = std::move(prompt),
-                                 .pooling = flags.pooling,
-                                 .normalize = flags.normalize,
-                                 .want_tokens = flags.tokens}));
+link::EmbedRequest make_request(const Flags& flags, link::Prompt prompt) {
+  return {.prompt = std::move(prompt),
+          .pooling = flags.pooling,
+          .normalize = flags.normalize,
+          .want_tokens = flags.tokens};
+}
+
+Json embedding_json(const Flags& flags, const link::EmbedResult& result) {
   Json answer = {{"embedding", result.values}};
   if (flags.tokens) answer["tokens"] = result.tokens;
   return answer;
 }
 
-Result<Json> embed_line(link::Client& client, const Flags& flags, const Json& line) {
+Result<link::Prompt> line_prompt(const Json& line) {
   if (line.contains("text") == line.contains("ids")) {
     return Error::invalid("a line has one of 'text', a string, and 'ids', an array of token ids");
   }
   if (line.contains("ids")) {
     MARU_TRY(ids, ids_field(line, "ids"));
-    return embed(client, flags, link::TokensPrompt{std::move(ids)});
+    return link::Prompt(link::TokensPrompt{std::move(ids)});
   }
   MARU_TRY(text, text_field(line, "text"));
-  return embed(client, flags, link::TextPrompt{.text = std::move(text)});
+  return link::Prompt(link::TextPrompt{.text = std::move(text)});
+}
+
+std::vector<Result<Json>> embed_lines(link::Client& client, const Flags& flags,
+                                      const std::vector<Json>& lines) {
+  std::vector<Result<link::Prompt>> prompts;
+  std::vector<link::EmbedRequest> requests;
+  for (const Json& line : lines) {
+    prompts.push_back(line_prompt(line));
+    if (prompts.back().ok()) requests.push_back(make_request(flags, *prompts.back()));
+  }
+  const auto results = client.embed_all(std::move(requests));
+  std::vector<Result<Json>> answers;
+  size_t n_taken = 0;
+  for (const auto& prompt : prompts) {
+    if (!prompt.ok()) {
+      answers.push_back(prompt.error());
+      continue;
+    }
+    const auto& result = results[n_taken++];
+    answers.push_back(result.ok() ? Result<Json>(embedding_json(flags, *result)) : result.error());
+  }
+  return answers;
 }
 
 int run_embed(const Session& session, const Flags& flags) {
@@ -54,9 +82,10 @@ int run_embed(const Session& session, const Flags& flags) {
     return client;
   };
   if (flags.jsonl) {
-    return answer_lines(start, [&](link::Client& client, const Json& line) {
-      return embed_line(client, flags, line);
-    });
+    return answer_batches(start, kBatchLinesMax,
+                          [&](link::Client& client, const std::vector<Json>& lines) {
+                            return embed_lines(client, flags, lines);
+                          });
   }
   auto client = start();
   if (!client.ok()) return fail(client.error());
@@ -66,9 +95,10 @@ int run_embed(const Session& session, const Flags& flags) {
     return fail(
         Error::invalid(fmt::format("the text is not UTF-8 (byte {})", find_invalid_utf8(text))));
   }
-  const auto answer = embed(**client, flags, link::TextPrompt{.text = std::move(text)});
-  if (!answer.ok()) return fail(answer.error());
-  print_json(*answer);
+  const auto result =
+      (*client)->embed(make_request(flags, link::TextPrompt{.text = std::move(text)}));
+  if (!result.ok()) return fail(result.error());
+  print_json(embedding_json(flags, *result));
   return kExitOk;
 }
 

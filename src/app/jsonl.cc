@@ -20,6 +20,9 @@ class LineReader {
     bool too_long = false;
   };
 
+  // Whether next() would answer without waiting.
+  bool has_line() const { return buffer_.find('\n', at_) != std::string::npos; }
+
   std::optional<Line> next() {
     Line line;
     while (true) {
@@ -83,28 +86,77 @@ Error wrong(const char* name, const char* accepted) {
   return Error::invalid(fmt::format("'{}' must be {}", name, accepted), name);
 }
 
-}  // namespace
+// An engine that is started again after it died.
+class Asker {
+ public:
+  Asker(const StartEngine& start, const AnswerBatch& answer, EngineClient client)
+      : start_(start), answer_(answer), client_(std::move(client)) {}
 
-int answer_lines(const StartEngine& start, const AnswerLine& answer) {
-  auto engine = start();
-  if (!engine.ok()) return fail(engine.error());
-  EngineClient client = std::move(engine).value();
-  LineReader lines;
-  while (const auto line = lines.next()) {
-    const auto json = parse_line(*line);
-    if (!json.ok()) {
-      print_json(error_json(json.error()));
-      continue;
+  std::vector<Result<Json>> ask(const std::vector<Json>& questions) {
+    std::vector<Result<Json>> answers = answer_(*client_, questions);
+    CHECK(answers.size() == questions.size());
+    if (client_->alive()) return answers;
+    restart();
+    for (size_t i = 0; questions.size() > 1 && i < questions.size() && !error_; ++i) {
+      const bool is_lost = !answers[i].ok() && answers[i].error().code == ErrorCode::kUnavailable;
+      if (!is_lost) continue;
+      answers[i] = std::move(answer_(*client_, {questions[i]}).front());
+      if (!client_->alive()) restart();
     }
-    const auto answered = answer(*client, *json);
-    print_json(answered.ok() ? *answered : error_json(answered.error()));
-    if (!client->alive()) {
-      auto fresh = start();
-      if (!fresh.ok()) return fail(fresh.error());
-      client = std::move(fresh).value();
+    return answers;
+  }
+
+  // Why there is no engine any more.
+  const std::optional<Error>& error() const { return error_; }
+
+ private:
+  void restart() {
+    auto fresh = start_();
+    if (fresh.ok()) {
+      client_ = std::move(fresh).value();
+    } else {
+      error_ = fresh.error();
     }
   }
+
+  const StartEngine& start_;
+  const AnswerBatch& answer_;
+  EngineClient client_;
+  std::optional<Error> error_;
+};
+
+}  // namespace
+
+int answer_batches(const StartEngine& start, size_t n_lines_max, const AnswerBatch& answer) {
+  auto engine = start();
+  if (!engine.ok()) return fail(engine.error());
+  Asker asker(start, answer, std::move(engine).value());
+  LineReader lines;
+  while (auto line = lines.next()) {
+    std::vector<Result<Json>> parsed;
+    std::vector<Json> questions;
+    while (true) {
+      parsed.push_back(parse_line(*line));
+      if (parsed.back().ok()) questions.push_back(*parsed.back());
+      if (parsed.size() == n_lines_max || !lines.has_line()) break;
+      line = lines.next();
+    }
+    std::vector<Result<Json>> answers;
+    if (!questions.empty()) answers = asker.ask(questions);
+    size_t n_answered = 0;
+    for (const Result<Json>& each : parsed) {
+      const Result<Json>& shown = each.ok() ? answers[n_answered++] : each;
+      print_json(shown.ok() ? *shown : error_json(shown.error()));
+    }
+    if (asker.error()) return fail(*asker.error());
+  }
   return kExitOk;
+}
+
+int answer_lines(const StartEngine& start, const AnswerLine& answer) {
+  return answer_batches(start, 1, [&](link::Client& client, const std::vector<Json>& lines) {
+    return std::vector<Result<Json>>{answer(client, lines.front())};
+  });
 }
 
 Result<std::string> text_field(const Json& line, const char* name) {

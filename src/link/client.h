@@ -32,11 +32,16 @@ class Client {
 
   // These wait for their answer. Errors: the engine's own, or kUnavailable where it died.
   virtual Result<ScoreResult> score(const ScoreRequest& request) = 0;
-  virtual Result<EmbedResult> embed(const EmbedRequest& request) = 0;
+  // Texts that are asked for together are evaluated together; each has its answer, in their order.
+  virtual std::vector<Result<EmbedResult>> embed_all(std::vector<EmbedRequest> requests) = 0;
   virtual Result<std::vector<TokenId>> tokenize(const TokenizeRequest& request) = 0;
   virtual Result<std::string> detokenize(const std::vector<TokenId>& ids) = 0;  // raw bytes
   virtual Result<std::string> render(const RenderRequest& request) = 0;
   virtual Result<EngineStats> stats() = 0;
+
+  Result<EmbedResult> embed(EmbedRequest request) {
+    return std::move(embed_all({std::move(request)}).front());
+  }
 
   virtual const ModelCard& card() const = 0;
   // False once the engine is gone; every call then answers kUnavailable.

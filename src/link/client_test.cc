@@ -124,6 +124,22 @@ TEST(Client, EmbedsWithEveryFlag) {
   EXPECT_EQ(std::get<Failed>(refused.wait().back()).error.param, "model");
 }
 
+TEST(Client, EmbedsManyInTheirOrder) {
+  const auto client = start(R"({"card": {"d_model": 256, "n_ctx": 3}})");
+  std::vector<EmbedRequest> requests;
+  for (size_t i = 0; i < 200; ++i) {
+    const auto letter = static_cast<char>('A' + i % 50);
+    requests.push_back({.prompt = TextPrompt{std::string(i == 100 ? 4 : 1, letter)}});
+  }
+  const auto results = client->embed_all(requests);
+  ASSERT_EQ(results.size(), 200u);
+  for (size_t i = 0; i < 200; ++i) {
+    EXPECT_EQ(results[i].ok(), i != 100);
+    if (results[i].ok()) EXPECT_EQ(results[i]->values['A' + i % 50], 1.0f) << i;
+  }
+  EXPECT_TRUE(client->embed_all({}).empty());
+}
+
 TEST(Client, CancelEndsAStalledGeneration) {
   const auto client =
       start(R"({"replies": [{"text": "a b", "fault": "stall", "fault_after": 1}]})");

@@ -39,7 +39,9 @@ class QuarantinedClient final : public Client {
 
   void cancel(RequestId id) override { inner_->cancel(id); }
   Result<ScoreResult> score(const ScoreRequest& request) override { return inner_->score(request); }
-  Result<EmbedResult> embed(const EmbedRequest& request) override { return inner_->embed(request); }
+  std::vector<Result<EmbedResult>> embed_all(std::vector<EmbedRequest> requests) override {
+    return inner_->embed_all(std::move(requests));
+  }
   Result<std::vector<TokenId>> tokenize(const TokenizeRequest& request) override {
     return inner_->tokenize(request);
   }

@@ -72,6 +72,7 @@ class ScriptedEngine {
   void generate(const Generation& generation);
   bool stream(const Generation& generation, Usage& usage, Done& done);
   bool strike(const Generation& generation);
+  void die();
   bool wait(RequestId id, size_t delay_ms);
   void score(RequestId id, const ScoreRequest& request);
   Result<void> embed(RequestId id, const EmbedRequest& request);
@@ -255,8 +256,7 @@ bool ScriptedEngine::strike(const Generation& generation) {
       return true;
     }
     case ScriptFault::kDie:
-      if (options_.die_by_signal) ::kill(::getpid(), SIGKILL);
-      ::shutdown(fd_, SHUT_RDWR);
+      die();
       return true;
     case ScriptFault::kStall: {
       std::unique_lock lock(mutex_);
@@ -265,6 +265,11 @@ bool ScriptedEngine::strike(const Generation& generation) {
     }
   }
   return false;
+}
+
+void ScriptedEngine::die() {
+  if (options_.die_by_signal) ::kill(::getpid(), SIGKILL);
+  ::shutdown(fd_, SHUT_RDWR);
 }
 
 // Sends the pieces; false where nothing is to be sent after it.
@@ -330,6 +335,9 @@ void ScriptedEngine::score(RequestId id, const ScoreRequest& request) {
 
 Result<void> ScriptedEngine::embed(RequestId id, const EmbedRequest& request) {
   MARU_TRY(prompt, prompt_text(request.prompt));
+  for (const ScriptedReply& reply : script_.replies) {
+    if (reply.fault == ScriptFault::kDie && prompt.find(reply.match) != std::string::npos) die();
+  }
   const engine::EmbedJob job{.ids = byte_ids(prompt)};
   MARU_TRY_VOID(engine::check_job(job, script_.card.n_vocab, script_.card.n_ctx));
   const size_t d_model = script_.card.d_model;

@@ -14,11 +14,10 @@
 //       "times": 2,                at most so often; 0 = always
 //       "text": "a b", "pieces": ["a ", "b"],   pieces are tokens; a text is split after spaces
 //       "finish": "stop",          or "length"
-//       "fault": "none",           "error", "die" or "stall" (until cancelled)
-//       "fault_after": 1,          after so many pieces
-//       "error": "message",        of the fault "error"
-//       "delay_ms": 5,             before each piece
-//       "start_when_running": 2    waits until so many generations run at once
+//       "fault": "none",           "error", "die" or "stall" (until cancelled); an embedding dies
+//       too "fault_after": 1,          after so many pieces "error": "message",        of the fault
+//       "error" "delay_ms": 5,             before each piece "start_when_running": 2    waits until
+//       so many generations run at once
 //    }]}
 // The first reply that fits is taken. Token ids: a byte is its own id; each piece of a reply gets
 // the next id from 256 on. Scores are those of a uniform distribution over the vocabulary. The

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <deque>
 #include <future>
 #include <map>
 #include <mutex>
@@ -26,6 +27,10 @@ constexpr RequestId kFirstId = 2;
 
 // An engine that takes nothing for so long is taken for dead: its clients must not hang with it.
 constexpr timeval kSendTimeout{.tv_sec = 10, .tv_usec = 0};
+
+// Texts of one embed_all() that are with the engine at once: enough for several of its steps, and
+// far below what it lets wait.
+constexpr size_t kEmbedInFlightMax = 64;
 
 // Takes one event of a request; true when it was the last. Failed is always the last.
 using Handler = std::function<bool(EventBody&&)>;
@@ -328,18 +333,19 @@ class SocketClient final : public Client {
     });
   }
 
-  Result<EmbedResult> embed(const EmbedRequest& request) override {
-    return call<EmbedResult>(request, [](EmbedResult& result, EventBody& event) {
-      if (auto* row = std::get_if<engine::EmbedRow>(&event)) {
-        result.tokens.push_back(std::move(row->values));
-        return Progress::kMore;
+  std::vector<Result<EmbedResult>> embed_all(std::vector<EmbedRequest> requests) override {
+    std::vector<Result<EmbedResult>> results;
+    results.reserve(requests.size());
+    std::deque<std::future<Result<EmbedResult>>> in_flight;
+    for (EmbedRequest& request : requests) {
+      if (in_flight.size() == kEmbedInFlightMax) {
+        results.push_back(in_flight.front().get());
+        in_flight.pop_front();
       }
-      auto* done = std::get_if<engine::EmbedDone>(&event);
-      if (done == nullptr) return Progress::kForeign;
-      result.values = std::move(done->values);
-      result.n_prompt = done->n_prompt;
-      return Progress::kDone;
-    });
+      in_flight.push_back(ask<EmbedResult>(std::move(request), take_embedding));
+    }
+    for (auto& answer : in_flight) results.push_back(answer.get());
+    return results;
   }
 
   Result<std::vector<TokenId>> tokenize(const TokenizeRequest& request) override {
@@ -381,9 +387,21 @@ class SocketClient final : public Client {
     return Progress::kDone;
   }
 
-  // Sends a command and waits; `take` fills the result from each event.
+  static Progress take_embedding(EmbedResult& result, EventBody& event) {
+    if (auto* row = std::get_if<engine::EmbedRow>(&event)) {
+      result.tokens.push_back(std::move(row->values));
+      return Progress::kMore;
+    }
+    auto* done = std::get_if<engine::EmbedDone>(&event);
+    if (done == nullptr) return Progress::kForeign;
+    result.values = std::move(done->values);
+    result.n_prompt = done->n_prompt;
+    return Progress::kDone;
+  }
+
+  // Sends a command; `take` fills the result from each event.
   template <class T>
-  Result<T> call(const Command& command, Progress (*take)(T&, EventBody&)) {
+  std::future<Result<T>> ask(const Command& command, Progress (*take)(T&, EventBody&)) {
     CHECK(reader_id_ != std::this_thread::get_id());
     auto waiter = std::make_shared<Waiter<T>>();
     auto future = waiter->promise.get_future();
@@ -401,7 +419,12 @@ class SocketClient final : public Client {
       }
       return true;
     });
-    return future.get();
+    return future;
+  }
+
+  template <class T>
+  Result<T> call(const Command& command, Progress (*take)(T&, EventBody&)) {
+    return ask<T>(command, take).get();
   }
 
   std::shared_ptr<Core> core_;

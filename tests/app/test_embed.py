@@ -2,10 +2,11 @@
 import array
 import json
 import math
+import subprocess
 
 import pytest
 
-from conftest import SHARED, answers, jsonl, maru, needs_shared, tiny_model
+from conftest import BINARY, SHARED, answers, jsonl, maru, needs_shared, tiny_model
 
 MODELS = ["bert-cls", "bert-mean", "nomic-bert", "qwen3-embedding", "xlm-roberta"]
 ENCODER = SHARED / "tiny_models/bert-mean.gguf"
@@ -113,6 +114,34 @@ def test_bad_lines_are_answered_and_the_others_too():
     too_long = lines[9]["error"]
     assert too_long["code"] == "context_length_exceeded"
     assert "256" in too_long["message"] and "257" in too_long["message"]
+
+
+@needs_shared()
+@pytest.mark.parametrize("name", MODELS)
+def test_lines_that_come_together_answer_as_alone(name):
+    reference = Reference(name)
+    together = reference.answers("--tokens")
+    process = subprocess.Popen([BINARY, "embed", reference.path, "--jsonl", "--tokens"], text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for row, line in zip(reference.rows, together):
+        process.stdin.write(json.dumps(row) + "\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline()) == line
+    process.stdin.close()
+    assert process.wait(timeout=60) == 0
+
+
+def test_an_engine_that_dies_costs_one_line(script):
+    flags = script(replies=[{"match": "boom", "fault": "die"}], card={"d_model": 2})
+    rows = [{"text": "a"}, {"text": "boom"}, {"text": "b"}, {"ids": "x"}, {"text": "boom"},
+            {"text": "c"}]
+    result = maru("embed", "any", "--jsonl", *flags, stdin=jsonl(rows * 30))
+    assert result.returncode == 0, result.stderr
+    for first in range(0, 180, 6):
+        a, boom, b, wrong, again, c = answers(result)[first:first + 6]
+        assert a == {"embedding": [0, 1]} and b == {"embedding": [1, 0]} and c == a
+        assert boom["error"]["code"] == again["error"]["code"] == "unavailable"
+        assert wrong["error"]["param"] == "ids"
 
 
 @needs_shared()

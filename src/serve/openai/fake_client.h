@@ -29,7 +29,10 @@ class FakeClient final : public link::Client {
     changed_.notify_all();
   }
   Result<link::ScoreResult> score(const link::ScoreRequest&) override { return unused(); }
-  Result<link::EmbedResult> embed(const link::EmbedRequest&) override { return unused(); }
+  std::vector<Result<link::EmbedResult>> embed_all(
+      std::vector<link::EmbedRequest> requests) override {
+    return std::vector<Result<link::EmbedResult>>(requests.size(), unused());
+  }
   Result<std::vector<link::TokenId>> tokenize(const link::TokenizeRequest&) override {
     return unused();
   }
