@@ -1,5 +1,6 @@
 #include "app/engine.h"
 
+#include <algorithm>
 #include <iostream>
 
 #include "app/terminal.h"
@@ -13,6 +14,40 @@ bool confirm(const std::string& question) {
   std::string answer;
   if (!std::getline(std::cin, answer)) return false;
   return answer.empty() || (answer.front() != 'n' && answer.front() != 'N');
+}
+
+// "loading NAME 45%" on the terminal while it lives; then the line is as it was.
+class LoadingLine {
+ public:
+  explicit LoadingLine(const std::string& name) : name_(name), shown_(stderr_is_terminal()) {
+    show("");
+  }
+  ~LoadingLine() {
+    if (shown_) write_err("\r\x1b[K");
+  }
+  LoadingLine(const LoadingLine&) = delete;
+  LoadingLine& operator=(const LoadingLine&) = delete;
+
+  void update(const link::Loading& loading) {
+    const double share = static_cast<double>(loading.n_bytes) /
+                         static_cast<double>(std::max<uint64_t>(1, loading.n_bytes_total));
+    show(fmt::format(" {:.0f}%", 100 * share));
+  }
+
+ private:
+  void show(const std::string& how_far) {
+    if (shown_) write_err(fmt::format("\r\x1b[Kloading {}{}", name_, how_far));
+  }
+
+  const std::string name_;
+  const bool shown_;
+};
+
+Result<EngineClient> start_with_progress(const link::ProcessOptions& process,
+                                         const std::string& name, const link::LoadRequest& load) {
+  LoadingLine line(name);
+  return link::start_process_client(
+      process, load, {.on_progress = [&](const link::Loading& loading) { line.update(loading); }});
 }
 
 }  // namespace
@@ -58,7 +93,7 @@ Result<EngineClient> start_engine(const Session& session, const std::string& mod
   } else {
     load.path = model;
   }
-  MARU_TRY(client, link::start_process_client(engine_process(session), load));
+  MARU_TRY(client, start_with_progress(engine_process(session), model, load));
   if (options.for_text && !client->card().generates) {
     return Error::unsupported(
         fmt::format("{} is an encoder ({}): it makes embeddings and no text. `maru embed {} \"a "

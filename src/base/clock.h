@@ -1,5 +1,6 @@
 // base/clock.h - time as a seam: production reads the system, tests move a ManualClock.
 #pragma once
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
@@ -28,7 +29,7 @@ class SystemClock final : public Clock {
   }
 };
 
-// Stands still until a test moves it. Threads: one.
+// Stands still until a test moves it. Threads: any.
 class ManualClock final : public Clock {
  public:
   int64_t monotonic_ns() const override { return now_ns_; }
@@ -36,7 +37,7 @@ class ManualClock final : public Clock {
   void advance_ns(int64_t delta_ns) { now_ns_ += delta_ns; }
 
  private:
-  int64_t now_ns_ = 0;
+  std::atomic<int64_t> now_ns_ = 0;
 };
 
 }  // namespace maru

@@ -38,7 +38,7 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::parallel_for(size_t n_chunks, FunctionRef<void(size_t, size_t)> body) {
-  ++n_barriers_;
+  n_barriers_.fetch_add(1, std::memory_order_relaxed);
   const Job job{body, n_chunks};
   if (workers_.empty() || n_chunks <= 1) {
     for (size_t chunk = 0; chunk < n_chunks; ++chunk) body(chunk, 0);

@@ -36,8 +36,8 @@ class ThreadPool {
   void parallel_for(size_t n_chunks, FunctionRef<void(size_t chunk, size_t worker)> body);
 
   // How many times parallel_for ended with a barrier since the pool began: the cost model that
-  // tests count instead of timing.
-  uint64_t n_barriers() const { return n_barriers_; }
+  // tests count instead of timing, and a sign of life. From any thread.
+  uint64_t n_barriers() const { return n_barriers_.load(std::memory_order_relaxed); }
 
  private:
   struct Job {
@@ -54,7 +54,7 @@ class ThreadPool {
   alignas(64) std::atomic<size_t> next_chunk_{0};
   alignas(64) std::atomic<size_t> n_busy_{0};  // workers that have not finished the current job
   const Job* job_ = nullptr;
-  uint64_t n_barriers_ = 0;
+  std::atomic<uint64_t> n_barriers_{0};
   std::atomic<bool> stopping_{false};
   std::atomic<size_t> n_sleeping_{0};
   std::mutex sleep_mutex_;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "link/messages.h"
 
 namespace maru::link {
@@ -48,6 +49,13 @@ class Client {
   virtual bool alive() const { return true; }
   // Ends the engine and waits until it is gone; what still runs fails. Not from within a sink.
   virtual void close() {}
+};
+
+// How a client is started; tests give their own clock.
+struct StartOptions {
+  LoadProgress on_progress = {};  // on the client's reader thread, before the start returns
+  const Clock* clock = nullptr;   // null: the system's; outlives the client
+  int look_every_ms = 1'000;      // how often the watchdog looks at a client that has work
 };
 
 }  // namespace maru::link

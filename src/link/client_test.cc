@@ -1,11 +1,14 @@
 // The client and the scripted engine against each other, over a real socket pair: socket_client.cc,
 // in_process.cc, host_io.cc, scripted_engine.cc.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cmath>
 #include <future>
+#include <thread>
 
 #include "base/utf8.h"
 #include "link/frame.h"
@@ -13,6 +16,7 @@
 #include "link/in_process.h"
 #include "link/recorder.h"
 #include "link/scripted_engine.h"
+#include "link/watchdog.h"
 
 namespace maru::link {
 namespace {
@@ -46,6 +50,59 @@ TEST(Client, StreamsAReplyAndEndsItOnce) {
   EXPECT_EQ(done.usage.n_prompt, 2u);
   EXPECT_EQ(done.usage.n_generated, 3u);
 }
+
+TEST(Client, TellsHowFarALoadIs) {
+  auto script = parse_script(R"({"n_loading": 3})");
+  ASSERT_TRUE(script.ok());
+  std::vector<std::pair<uint64_t, uint64_t>> told;
+  const auto client =
+      start_in_process([&](int fd) { serve_scripted(fd, *script, {.clock = &kClock}); }, {},
+                       {.on_progress = [&](const Loading& loading) {
+                         told.emplace_back(loading.n_bytes, loading.n_bytes_total);
+                       }});
+  ASSERT_TRUE(client.ok());
+  EXPECT_EQ(told, (std::vector<std::pair<uint64_t, uint64_t>>{{1, 3}, {2, 3}, {3, 3}}));
+}
+
+// An engine with this fault and a clock that goes on until its request has ended.
+void expect_given_up(const std::string& fault, bool survives) {
+  auto script = parse_script(
+      fmt::format(R"({{"echo": true, "replies": [{{"match": "x", "text": "a b c", "fault": "{}",
+                      "fault_after": 1}}]}})",
+                  fault));
+  ASSERT_TRUE(script.ok());
+  ManualClock clock;
+  const auto client =
+      start_in_process([&](int fd) { serve_scripted(fd, *script, {.clock = &kClock}); }, {},
+                       {.clock = &clock, .look_every_ms = 1});
+  ASSERT_TRUE(client.ok());
+  Recorder stuck;
+  std::atomic<bool> ended = false;
+  (*client)->generate(text_request("x"), [&](GenerateEvent event) {
+    const bool last = is_last(event);
+    stuck.record(std::move(event));
+    ended = ended || last;
+  });
+  stuck.wait_for(2);  // Started and the piece before the fault
+  while (!ended) {
+    clock.advance_ns(kCancelGraceNs);
+    std::this_thread::yield();
+  }
+  const auto events = stuck.wait();
+  EXPECT_EQ(text_of(events), "a ");
+  const auto* failed = std::get_if<Failed>(&events.back());
+  ASSERT_NE(failed, nullptr);
+  EXPECT_EQ(failed->error.code, ErrorCode::kUnavailable);
+  EXPECT_NE(failed->error.message.find("no progress for 30 s"), std::string::npos);
+  EXPECT_EQ((*client)->alive(), survives);
+  Recorder next;
+  (*client)->generate(text_request("hello"), next.sink());
+  EXPECT_EQ(std::holds_alternative<Done>(next.wait().back()), survives);
+}
+
+TEST(Client, CancelsARequestThatMakesNoProgress) { expect_given_up("stall", true); }
+
+TEST(Client, EndsAnEngineThatAnswersNothing) { expect_given_up("hang", false); }
 
 TEST(Client, HonoursStopMaxTokensAndLogprobs) {
   const auto client = start(R"({"replies": [{"text": "one two three"}]})");

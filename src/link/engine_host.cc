@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -124,6 +125,24 @@ Result<std::string> final_message(const Json& messages) {
       "messages");
 }
 
+// Tells the client how far a load is, once for each percent.
+class LoadReporter {
+ public:
+  LoadReporter(HostWriter& writer, RequestId id) : writer_(writer), id_(id) {}
+
+  void operator()(const Loading& loading) {
+    const uint64_t percent = loading.n_bytes / std::max<uint64_t>(1, loading.n_bytes_total / 100);
+    if (percent == percent_) return;
+    percent_ = percent;
+    writer_.write(id_, loading);
+  }
+
+ private:
+  HostWriter& writer_;
+  const RequestId id_;
+  uint64_t percent_ = UINT64_MAX;  // last told
+};
+
 // The text side of a loaded model, and the way to its engine.
 class Host {
  public:
@@ -143,6 +162,7 @@ class Host {
   Result<void> serve(RequestId id, DetokenizeRequest& request);
   Result<void> serve(RequestId id, RenderRequest& request);
   Result<void> serve(RequestId id, StatsRequest& request);
+  Result<void> serve(RequestId id, PingRequest& request);
   Result<void> serve(RequestId id, CancelRequest& request);
   Result<void> serve(RequestId, Hello&) { return Error::invalid("hello comes first, and once"); }
   Result<void> serve(RequestId, LoadRequest&) {
@@ -285,6 +305,12 @@ Result<void> Host::serve(RequestId id, StatsRequest& request) {
   return {};
 }
 
+// From this thread, since the engine's may be in the middle of a long step.
+Result<void> Host::serve(RequestId id, PingRequest&) {
+  writer_.write(id, Pong{loaded_.pool != nullptr ? loaded_.pool->n_barriers() : 0});
+  return {};
+}
+
 Result<void> Host::serve(RequestId id, CancelRequest& request) {
   if (engine_ != nullptr) engine_->post({id, request});
   return {};
@@ -299,7 +325,7 @@ void serve_engine(int fd, const HostOptions& options) {
   const auto incoming = accept_load(fd, writer);
   if (!incoming) return;
   const int64_t begin_ns = options.clock->monotonic_ns();
-  auto loaded = options.loader(incoming->load);
+  auto loaded = options.loader(incoming->load, LoadReporter(writer, incoming->id));
   if (!loaded.ok()) return writer.write(incoming->id, Failed{loaded.error()});
   LoadedModel& model = **loaded;
   const auto to_client = [&writer](engine::SequenceId id, engine::Event event) {

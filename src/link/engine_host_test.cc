@@ -18,7 +18,9 @@ namespace {
 
 const SystemClock kClock;
 
-Result<std::unique_ptr<LoadedModel>> load_fake(const LoadRequest& load) {
+Result<std::unique_ptr<LoadedModel>> load_fake(const LoadRequest& load,
+                                               const LoadProgress& on_progress) {
+  for (const uint64_t n_bytes : {10, 11, 500, 1000}) on_progress({n_bytes, 1000});
   auto loaded = std::make_unique<LoadedModel>();
   text::Vocab vocab = text::byte_level_vocab(1, 20);
   loaded->template_tokens = {{"bos_token", "<bos>"}};
@@ -44,6 +46,15 @@ std::unique_ptr<Client> start(const LoadRequest& load = {.path = "fake"}) {
       [](int fd) { serve_engine(fd, {.clock = &kClock, .loader = load_fake}); }, load);
   EXPECT_TRUE(client.ok()) << client.error().message;
   return std::move(client).value();
+}
+
+TEST(EngineHost, TellsOnceForEachPercentHowFarALoadIs) {
+  std::vector<uint64_t> told;
+  const auto client = start_in_process(
+      [](int fd) { serve_engine(fd, {.clock = &kClock, .loader = load_fake}); }, {.path = "fake"},
+      {.on_progress = [&](const Loading& loading) { told.push_back(loading.n_bytes); }});
+  ASSERT_TRUE(client.ok());
+  EXPECT_EQ(told, (std::vector<uint64_t>{10, 500, 1000}));
 }
 
 ChatPrompt chat(const std::string& content) {
@@ -151,8 +162,9 @@ TEST(EngineHost, EmbedsTextsIdsAndConversations) {
 
 TEST(EngineHost, AnEncoderMakesNoText) {
   static engine::FakeModel fake(text::byte_level_vocab(1, 20).pieces.size());
-  const auto load = [](const LoadRequest& request) -> Result<std::unique_ptr<LoadedModel>> {
-    MARU_TRY(loaded, load_fake(request));
+  const auto load = [](const LoadRequest& request,
+                       const LoadProgress& on_progress) -> Result<std::unique_ptr<LoadedModel>> {
+    MARU_TRY(loaded, load_fake(request, on_progress));
     loaded->embeddings = model::embed_with_decoder(fake, model::Pooling::kMean);
     loaded->model.reset();
     return loaded;

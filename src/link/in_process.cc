@@ -33,7 +33,8 @@ class ThreadPeer final : public Peer {
 
 }  // namespace
 
-Result<std::unique_ptr<Client>> start_in_process(EngineMain engine_main, const LoadRequest& load) {
+Result<std::unique_ptr<Client>> start_in_process(EngineMain engine_main, const LoadRequest& load,
+                                                 const StartOptions& start) {
   return start_socket_client(
       [engine_main = std::move(engine_main)]() -> Result<Connection> {
         int sockets[2];
@@ -42,7 +43,7 @@ Result<std::unique_ptr<Client>> start_in_process(EngineMain engine_main, const L
         }
         return Connection{sockets[0], std::make_unique<ThreadPeer>(engine_main, sockets[1])};
       },
-      load);
+      load, start);
 }
 
 }  // namespace maru::link

@@ -13,6 +13,7 @@ namespace maru::link {
 // Serves the socket until its peer closes it. Does not close it.
 using EngineMain = std::function<void(int fd)>;
 
-Result<std::unique_ptr<Client>> start_in_process(EngineMain engine_main, const LoadRequest& load);
+Result<std::unique_ptr<Client>> start_in_process(EngineMain engine_main, const LoadRequest& load,
+                                                 const StartOptions& start = {});
 
 }  // namespace maru::link

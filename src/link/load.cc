@@ -105,15 +105,18 @@ Result<void> load_encoder(LoadedModel& loaded, const model::LoadOptions& options
   return {};
 }
 
-Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load) {
+Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load,
+                          const LoadProgress& on_progress) {
   MARU_TRY(kernels, find_table(load.isa));
   if (load.n_threads > kThreadsMax) {
     return Error::invalid(fmt::format("n_threads must be 0 to {}", kThreadsMax), "n_threads");
   }
   loaded.pool = std::make_unique<ThreadPool>(
       load.n_threads != 0 ? load.n_threads : std::min(default_thread_count(), kThreadsMax));
-  const model::LoadOptions options = {
-      .pool = loaded.pool.get(), .kernels = kernels, .n_ctx = load.n_ctx};
+  model::LoadOptions options = {.pool = loaded.pool.get(), .kernels = kernels, .n_ctx = load.n_ctx};
+  if (on_progress) {
+    options.on_progress = [&](uint64_t n, uint64_t n_total) { on_progress({n, n_total}); };
+  }
   loaded.card.generates = !model::is_encoder(loaded.card.architecture);
   MARU_TRY_VOID(loaded.card.generates ? load_decoder(loaded, options)
                                       : load_encoder(loaded, options));
@@ -183,7 +186,8 @@ Result<engine::EngineOptions> size_kv(const model::ModelInfo& info, size_t n_ctx
   return options;
 }
 
-Result<std::unique_ptr<LoadedModel>> load_from_files(const LoadRequest& load) {
+Result<std::unique_ptr<LoadedModel>> load_from_files(const LoadRequest& load,
+                                                     const LoadProgress& on_progress) {
   auto loaded = std::make_unique<LoadedModel>();
   if (!load.template_path.empty()) {
     MARU_TRY(source, read_file(load.template_path, text::kTemplateBytesMax));
@@ -195,7 +199,7 @@ Result<std::unique_ptr<LoadedModel>> load_from_files(const LoadRequest& load) {
   MARU_TRY(file, gguf::File::open(load.path));
   loaded->file = std::move(file);
   MARU_TRY_VOID(load_text(*loaded));
-  if (!load.vocab_only) MARU_TRY_VOID(load_weights(*loaded, load));
+  if (!load.vocab_only) MARU_TRY_VOID(load_weights(*loaded, load, on_progress));
   return loaded;
 }
 

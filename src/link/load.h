@@ -42,14 +42,16 @@ struct LoadedModel {
   std::unique_ptr<model::EmbeddingModel> embeddings;  // the encoder, or the model as one
 };
 
-using Loader = std::function<Result<std::unique_ptr<LoadedModel>>(const LoadRequest&)>;
+using Loader =
+    std::function<Result<std::unique_ptr<LoadedModel>>(const LoadRequest&, const LoadProgress&)>;
 
 // The longest text of an encoder: as the setting says, else kContextDefaultMax; at most its own.
 size_t encoder_context(const model::ModelInfo& info, size_t n_ctx_wanted);
 
 // Errors: those of the file, the tokenizer and the model; kInvalidArgument for an unknown isa;
 // kResourceExhausted where memory does not hold the KV of n_ctx.
-Result<std::unique_ptr<LoadedModel>> load_from_files(const LoadRequest& load);
+Result<std::unique_ptr<LoadedModel>> load_from_files(const LoadRequest& load,
+                                                     const LoadProgress& on_progress = {});
 
 // The context and the numbers of KV blocks and recurrent states for a model. A context above the
 // model's own becomes the model's own. Errors: as above.

@@ -5,6 +5,7 @@
 // vendor. Threads: plain values.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -31,6 +32,14 @@ struct LoadRequest {
   std::string template_path =
       {};  // render only: a Jinja file instead of a model (path is then empty)
 };
+
+// How far a load is: bytes of weights that are ready for the kernels.
+struct Loading {
+  uint64_t n_bytes = 0;
+  uint64_t n_bytes_total = 0;
+};
+// May be empty.
+using LoadProgress = std::function<void(const Loading&)>;
 
 // What an engine says of itself once loaded.
 struct ModelCard {

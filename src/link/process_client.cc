@@ -139,8 +139,9 @@ Result<Connection> spawn(const ProcessOptions& options) {
 }  // namespace
 
 Result<std::unique_ptr<Client>> start_process_client(const ProcessOptions& options,
-                                                     const LoadRequest& load) {
-  return start_socket_client([options] { return spawn(options); }, load);
+                                                     const LoadRequest& load,
+                                                     const StartOptions& start) {
+  return start_socket_client([options] { return spawn(options); }, load, start);
 }
 
 }  // namespace maru::link

@@ -22,6 +22,7 @@ struct ProcessOptions {
 // Returns once the model is loaded.
 // Errors: kIo where the program cannot be started; the engine's own; kUnavailable where it died.
 Result<std::unique_ptr<Client>> start_process_client(const ProcessOptions& options,
-                                                     const LoadRequest& load);
+                                                     const LoadRequest& load,
+                                                     const StartOptions& start = {});
 
 }  // namespace maru::link

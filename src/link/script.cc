@@ -8,6 +8,7 @@ namespace maru::link {
 namespace {
 
 constexpr size_t kRepliesMax = 10'000;
+constexpr size_t kLoadingMax = 1'000;
 constexpr size_t kPiecesMax = 1'000'000;
 constexpr size_t kVectorMax = 65'536;
 
@@ -65,7 +66,8 @@ Result<ScriptFault> parse_fault(const std::string& name) {
   if (name == "error") return ScriptFault::kError;
   if (name == "die") return ScriptFault::kDie;
   if (name == "stall") return ScriptFault::kStall;
-  return Error::invalid("fault must be none, error, die or stall", "fault");
+  if (name == "hang") return ScriptFault::kHang;
+  return Error::invalid("fault must be none, error, die, stall or hang", "fault");
 }
 
 Result<ScriptedReply> parse_reply(const Json& given) {
@@ -110,13 +112,17 @@ Result<ScriptedReply> parse_reply(const Json& given) {
 
 Result<Script> parse_script(std::string_view text) {
   MARU_TRY(given, parse_json(text));
-  const Json json = with_defaults(
-      {{"card", Json::object()}, {"load_error", ""}, {"echo", false}, {"replies", Json::array()}},
-      given);
+  const Json json = with_defaults({{"card", Json::object()},
+                                   {"load_error", ""},
+                                   {"n_loading", 0},
+                                   {"echo", false},
+                                   {"replies", Json::array()}},
+                                  given);
   Fields fields(json, "");
   Script script;
   const Json& card_json = fields.any("card");
   script.load_error = fields.text("load_error");
+  script.n_loading = fields.count("n_loading", kLoadingMax);
   script.echo = fields.boolean("echo");
   const Json& replies = fields.array("replies", kRepliesMax);
   MARU_TRY_VOID(fields.finish());

@@ -74,6 +74,7 @@ class ScriptedEngine {
   bool strike(const Generation& generation);
   void die();
   bool wait(RequestId id, size_t delay_ms);
+  bool hung();
   void score(RequestId id, const ScoreRequest& request);
   Result<void> embed(RequestId id, const EmbedRequest& request);
   Result<std::string> prompt_text(const Prompt& prompt);
@@ -90,6 +91,7 @@ class ScriptedEngine {
   std::mutex mutex_;                           // guards what follows
   std::condition_variable changed_;
   bool closing_ = false;
+  bool hung_ = false;
   std::vector<size_t> n_used_;  // per reply
   std::map<std::string, TokenId> piece_ids_;
   std::vector<std::string> pieces_;  // pieces_[i] has the id kFirstPieceId + i
@@ -107,10 +109,15 @@ void ScriptedEngine::serve() {
     writer_.write(load->id, Failed{Error::invalid(script_.load_error)});
     return;
   }
+  for (size_t i = 1; i <= script_.n_loading; ++i) {
+    writer_.write(load->id, Loading{i, script_.n_loading});
+  }
   ModelCard card = script_.card;
   if (load->load.n_ctx != 0) card.n_ctx = load->load.n_ctx;
   writer_.write(load->id, card);
-  while (auto incoming = next_command(fd_, writer_)) handle(incoming->id, incoming->command);
+  while (auto incoming = next_command(fd_, writer_)) {
+    if (!hung()) handle(incoming->id, incoming->command);
+  }
   {
     const std::lock_guard lock(mutex_);
     closing_ = true;
@@ -141,6 +148,8 @@ void ScriptedEngine::handle(RequestId id, Command& command) {
     writer_.write(id, Bytes{chat_text(render->prompt)});
   } else if (std::holds_alternative<StatsRequest>(command)) {
     writer_.write(id, stats());
+  } else if (std::holds_alternative<PingRequest>(command)) {
+    writer_.write(id, Pong{stats().n_tokens_generated});
   } else {
     writer_.write(id, Failed{Error::unsupported("the scripted engine does not serve this")});
   }
@@ -263,6 +272,12 @@ bool ScriptedEngine::strike(const Generation& generation) {
       changed_.wait(lock, [&] { return closing_ || cancelled_.contains(generation.id); });
       return false;
     }
+    case ScriptFault::kHang: {
+      std::unique_lock lock(mutex_);
+      hung_ = true;
+      changed_.wait(lock, [&] { return closing_; });
+      return true;
+    }
   }
   return false;
 }
@@ -270,6 +285,11 @@ bool ScriptedEngine::strike(const Generation& generation) {
 void ScriptedEngine::die() {
   if (options_.die_by_signal) ::kill(::getpid(), SIGKILL);
   ::shutdown(fd_, SHUT_RDWR);
+}
+
+bool ScriptedEngine::hung() {
+  const std::lock_guard lock(mutex_);
+  return hung_;
 }
 
 // Sends the pieces; false where nothing is to be sent after it.

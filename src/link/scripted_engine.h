@@ -8,16 +8,19 @@
 //   {"card": {"architecture", "name", "n_ctx", "n_ctx_train", "n_vocab", "has_chat_template",
 //             "d_model", "generates", "pooling"},
 //    "load_error": "message",      refuse Load with it
+//    "n_loading": 2,               tell so often how far the load is
 //    "echo": true,                 answer with the last message (or the prompt) where no reply fits
 //    "replies": [{
 //       "match": "text",           only for prompts that contain it
 //       "times": 2,                at most so often; 0 = always
 //       "text": "a b", "pieces": ["a ", "b"],   pieces are tokens; a text is split after spaces
 //       "finish": "stop",          or "length"
-//       "fault": "none",           "error", "die" or "stall" (until cancelled); an embedding dies
-//       too "fault_after": 1,          after so many pieces "error": "message",        of the fault
-//       "error" "delay_ms": 5,             before each piece "start_when_running": 2    waits until
-//       so many generations run at once
+//       "fault": "none",           "error", "die", "stall" (until cancelled) or
+//                                  "hang" (answers nothing from then on); embeddings die too
+//       "fault_after": 1,          after so many pieces
+//       "error": "message",        of the fault "error"
+//       "delay_ms": 5,             before each piece
+//       "start_when_running": 2    waits until so many generations run at once
 //    }]}
 // The first reply that fits is taken. Token ids: a byte is its own id; each piece of a reply gets
 // the next id from 256 on. Scores are those of a uniform distribution over the vocabulary. The
@@ -33,7 +36,7 @@
 
 namespace maru::link {
 
-enum class ScriptFault { kNone, kError, kDie, kStall };
+enum class ScriptFault { kNone, kError, kDie, kStall, kHang };
 
 struct ScriptedReply {
   std::string match;
@@ -50,6 +53,7 @@ struct ScriptedReply {
 struct Script {
   ModelCard card;
   std::string load_error;
+  size_t n_loading = 0;
   bool echo = false;
   std::vector<ScriptedReply> replies;
 };

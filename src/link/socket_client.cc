@@ -12,10 +12,12 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "base/log.h"
 #include "link/frame.h"
+#include "link/watchdog.h"
 #include "link/wire.h"
 
 namespace maru::link {
@@ -23,6 +25,7 @@ namespace {
 
 constexpr RequestId kHelloId = 0;
 constexpr RequestId kLoadId = 1;
+constexpr RequestId kPingId = kLoadId;  // free once the model is loaded
 constexpr RequestId kFirstId = 2;
 
 // An engine that takes nothing for so long is taken for dead: its clients must not hang with it.
@@ -32,19 +35,34 @@ constexpr timeval kSendTimeout{.tv_sec = 10, .tv_usec = 0};
 // far below what it lets wait.
 constexpr size_t kEmbedInFlightMax = 64;
 
+const Clock& system_clock() {
+  static const SystemClock clock;
+  return clock;
+}
+
+Error stuck_error(const char* outcome) {
+  return Error::unavailable(fmt::format("the engine made no progress for {} s: {}",
+                                        kStuckAfterNs / 1'000'000'000, outcome));
+}
+
 // Takes one event of a request; true when it was the last. Failed is always the last.
 using Handler = std::function<bool(EventBody&&)>;
 
 // Shared by the client and its reader thread, so that either may be the last to go.
 class Core {
  public:
-  Core() : wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { CHECK(wake_fd_ >= 0); }
+  explicit Core(const StartOptions& start)
+      : look_every_ms_(start.look_every_ms),
+        watchdog_(start.clock != nullptr ? *start.clock : system_clock()),
+        wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    CHECK(wake_fd_ >= 0);
+  }
   ~Core() { ::close(wake_fd_); }
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
   // The reader thread: everything from connecting to the last sink.
-  void run(const Connector& connector, const LoadRequest& load,
+  void run(const Connector& connector, const LoadRequest& load, const LoadProgress& on_progress,
            std::promise<Result<ModelCard>> loaded);
 
   RequestId submit(const Command& command, Handler handler);
@@ -53,17 +71,21 @@ class Core {
   bool alive() const { return alive_.load(); }
 
  private:
-  Result<ModelCard> greet(const LoadRequest& load);
+  Result<ModelCard> greet(const LoadRequest& load, const LoadProgress& on_progress);
   Result<EventBody> read_answer(RequestId id);
   Result<void> send(RequestId id, const Command& command);
   void read_events(const std::string& path);
   Result<bool> read_one();
+  bool busy();
+  bool watch();
   void dispatch(RequestId id, EventBody event);
   void fail_refused();
   void die(const Error& error);
   void wait_for_wake();
   void wake();
 
+  const int look_every_ms_;
+  Watchdog watchdog_;  // of the reader thread
   const int wake_fd_;
   int fd_ = -1;  // set before alive_, closed under both mutexes after it
   std::unique_ptr<Peer> peer_;
@@ -75,6 +97,7 @@ class Core {
   RequestId next_id_ = kFirstId;
   std::map<RequestId, std::shared_ptr<Handler>> pending_;
   std::vector<std::pair<RequestId, Error>> refused_;  // to be failed by the reader thread
+  std::set<RequestId> stuck_;                         // cancelled by the watchdog
   Error death_ = Error::unavailable("the engine is gone");
 };
 
@@ -99,7 +122,7 @@ Result<EventBody> Core::read_answer(RequestId id) {
   return event;
 }
 
-Result<ModelCard> Core::greet(const LoadRequest& load) {
+Result<ModelCard> Core::greet(const LoadRequest& load, const LoadProgress& on_progress) {
   MARU_TRY_VOID(send(kHelloId, Hello{}));
   MARU_TRY(greeting, read_answer(kHelloId));
   const auto* hello = std::get_if<Hello>(&greeting);
@@ -108,12 +131,17 @@ Result<ModelCard> Core::greet(const LoadRequest& load) {
   }
   MARU_TRY_VOID(send(kLoadId, load));
   MARU_TRY(answer, read_answer(kLoadId));
+  while (const auto* loading = std::get_if<Loading>(&answer)) {
+    if (on_progress) on_progress(*loading);
+    MARU_TRY(next, read_answer(kLoadId));
+    answer = std::move(next);
+  }
   auto* card = std::get_if<ModelCard>(&answer);
   if (card == nullptr) return Error::corrupt("the engine answered Load with something else");
   return std::move(*card);
 }
 
-void Core::run(const Connector& connector, const LoadRequest& load,
+void Core::run(const Connector& connector, const LoadRequest& load, const LoadProgress& on_progress,
                std::promise<Result<ModelCard>> loaded) {
   auto connection = connector();
   if (!connection.ok()) {
@@ -123,7 +151,7 @@ void Core::run(const Connector& connector, const LoadRequest& load,
   fd_ = connection->fd;
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &kSendTimeout, sizeof kSendTimeout);
   peer_ = std::move(connection->peer);
-  auto card = greet(load);
+  auto card = greet(load, on_progress);
   if (!card.ok()) {
     ::close(fd_);
     fd_ = -1;
@@ -151,10 +179,19 @@ void Core::wait_for_wake() {
 
 // Until the engine is gone or the client stops.
 void Core::read_events(const std::string& path) {
+  bool was_busy = false;
+  bool stuck = false;
   while (!stopping_.load()) {
+    const bool is_busy = busy();
+    if (is_busy != was_busy) watchdog_.rest();
+    was_busy = is_busy;
+    if (is_busy && !watch()) {
+      stuck = true;
+      break;
+    }
     pollfd fds[2] = {{.fd = fd_, .events = POLLIN, .revents = 0},
                      {.fd = wake_fd_, .events = POLLIN, .revents = 0}};
-    if (::poll(fds, 2, -1) < 0) continue;  // EINTR
+    if (::poll(fds, 2, is_busy ? look_every_ms_ : -1) <= 0) continue;  // time to look, or EINTR
     if (fds[1].revents != 0) fail_refused();
     if (fds[0].revents == 0) continue;
     const auto more = read_one();
@@ -170,8 +207,38 @@ void Core::read_events(const std::string& path) {
     fd_ = -1;
   }
   const std::string end = peer_->wait_end();
-  if (!stopped) log_warning("{}: {}", path, end);
-  die(Error::unavailable(stopped ? "the engine was shut down" : end));
+  if (!stopped) log_warning("{}: {}", path, stuck ? stuck_error("ended").message : end);
+  die(stuck ? stuck_error("it was ended, and starts again with the next request")
+            : Error::unavailable(stopped ? "the engine was shut down" : end));
+}
+
+bool Core::busy() {
+  const std::lock_guard lock(mutex_);
+  return !pending_.empty();
+}
+
+// False where the engine is given up.
+bool Core::watch() {
+  std::vector<RequestId> cancelled;
+  switch (watchdog_.look()) {
+    case Watchdog::Act::kNothing:
+      return true;
+    case Watchdog::Act::kKill:
+      return false;
+    case Watchdog::Act::kPing: {
+      // Not sent means that the stream is broken, which the next read finds out.
+      [[maybe_unused]] const auto sent = send(kPingId, PingRequest{});
+      return true;
+    }
+    case Watchdog::Act::kCancel: {
+      const std::lock_guard lock(mutex_);
+      for (const auto& [id, handler] : pending_) cancelled.push_back(id);
+      stuck_.insert(cancelled.begin(), cancelled.end());
+    }
+  }
+  log_warning("{}", stuck_error("cancelling what runs").message);
+  for (const RequestId id : cancelled) cancel(id);
+  return true;
 }
 
 Result<bool> Core::read_one() {
@@ -180,6 +247,11 @@ Result<bool> Core::read_one() {
   MARU_TRY(envelope, open_frame(payload_));
   auto event = decode_event(envelope);
   if (!event.ok()) return Error::corrupt(event.error().message);
+  if (const auto* pong = std::get_if<Pong>(&*event)) {
+    watchdog_.pong(pong->n_work);
+    return true;
+  }
+  watchdog_.progress();
   dispatch(envelope.id, std::move(event).value());
   return true;
 }
@@ -191,10 +263,13 @@ void Core::dispatch(RequestId id, EventBody event) {
     const auto found = pending_.find(id);
     if (found == pending_.end()) return;
     handler = found->second;
+    const bool gave_up = std::holds_alternative<Done>(event) && stuck_.contains(id);
+    if (gave_up) event = Failed{stuck_error("the request was cancelled")};
   }
   if (!(*handler)(std::move(event))) return;
   const std::lock_guard lock(mutex_);
   pending_.erase(id);
+  stuck_.erase(id);
 }
 
 void Core::fail_refused() {
@@ -224,13 +299,16 @@ void Core::die(const Error& error) {
 RequestId Core::submit(const Command& command, Handler handler) {
   RequestId id = 0;
   bool sendable = false;
+  bool first = false;
   {
     const std::lock_guard lock(mutex_);
     id = next_id_++;
+    first = pending_.empty();
     pending_.emplace(id, std::make_shared<Handler>(std::move(handler)));
     sendable = alive_;
     if (!sendable) refused_.emplace_back(id, death_);
   }
+  if (first) wake();  // from here on the reader looks at the clock
   if (sendable) {
     auto sent = send(id, command);
     // Where the stream is broken, die() fails this request with all others.
@@ -436,14 +514,15 @@ class SocketClient final : public Client {
 
 }  // namespace
 
-Result<std::unique_ptr<Client>> start_socket_client(Connector connector, const LoadRequest& load) {
-  auto core = std::make_shared<Core>();
+Result<std::unique_ptr<Client>> start_socket_client(Connector connector, const LoadRequest& load,
+                                                    const StartOptions& start) {
+  auto core = std::make_shared<Core>(start);
   std::promise<Result<ModelCard>> loaded;
   auto answer = loaded.get_future();
-  std::thread reader(
-      [core, connector = std::move(connector), load, loaded = std::move(loaded)]() mutable {
-        core->run(connector, load, std::move(loaded));
-      });
+  std::thread reader([core, connector = std::move(connector), load, on_progress = start.on_progress,
+                      loaded = std::move(loaded)]() mutable {
+    core->run(connector, load, on_progress, std::move(loaded));
+  });
   auto card = answer.get();
   if (!card.ok()) {
     reader.join();

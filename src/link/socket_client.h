@@ -29,9 +29,11 @@ struct Connection {
 // Runs on the client's reader thread, which lives as long as the client.
 using Connector = std::function<Result<Connection>()>;
 
-// Connects, greets and loads; returns once the model is there.
+// Connects, greets and loads; returns once the model is there. An engine that has work and makes no
+// progress (watchdog.h) is ended.
 // Errors: the connector's; the engine's (bad file, no memory); kUnavailable where it died.
 // Threads: the client's blocking calls must not be made from a sink. It may be destroyed from one.
-Result<std::unique_ptr<Client>> start_socket_client(Connector connector, const LoadRequest& load);
+Result<std::unique_ptr<Client>> start_socket_client(Connector connector, const LoadRequest& load,
+                                                    const StartOptions& start = {});
 
 }  // namespace maru::link

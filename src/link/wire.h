@@ -30,13 +30,14 @@ struct DetokenizeRequest {
 };
 struct CancelRequest {};
 struct StatsRequest {};
+struct PingRequest {};
 // A command whose name is reserved ("rerank"): known, not served yet.
 struct ReservedRequest {
   std::string type;
 };
-using Command =
-    std::variant<Hello, LoadRequest, GenerateRequest, ScoreRequest, EmbedRequest, TokenizeRequest,
-                 DetokenizeRequest, RenderRequest, StatsRequest, CancelRequest, ReservedRequest>;
+using Command = std::variant<Hello, LoadRequest, GenerateRequest, ScoreRequest, EmbedRequest,
+                             TokenizeRequest, DetokenizeRequest, RenderRequest, StatsRequest,
+                             PingRequest, CancelRequest, ReservedRequest>;
 
 struct TokenIds {
   std::vector<TokenId> ids;
@@ -44,9 +45,13 @@ struct TokenIds {
 struct Bytes {
   std::string bytes;
 };
+// Says that the engine lives, and by a count that has moved that it works.
+struct Pong {
+  uint64_t n_work = 0;
+};
 using EventBody = std::variant<Hello, ModelCard, Started, Delta, Done, Failed, engine::ScoreRow,
                                engine::ScoreDone, engine::EmbedRow, engine::EmbedDone, TokenIds,
-                               Bytes, EngineStats>;
+                               Bytes, EngineStats, Loading, Pong>;
 
 std::string encode_command(RequestId id, const Command& command);
 std::string encode_event(RequestId id, const EventBody& event);

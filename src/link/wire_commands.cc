@@ -146,6 +146,7 @@ void put(Json& out, const RenderRequest& request) {
   out["tokens"] = request.tokens;
 }
 void put(Json&, const StatsRequest&) {}
+void put(Json&, const PingRequest&) {}
 void put(Json&, const CancelRequest&) {}
 void put(Json&, const ReservedRequest&) {}
 
@@ -246,6 +247,7 @@ constexpr CommandType kTypes[] = {
     {"detokenize", get_detokenize},
     {"render", get_render},
     {"stats", [](Fields&) -> Command { return StatsRequest{}; }},
+    {"ping", [](Fields&) -> Command { return PingRequest{}; }},
     {"cancel", [](Fields&) -> Command { return CancelRequest{}; }},
 };
 static_assert(std::size(kTypes) + 1 == std::variant_size_v<Command>);

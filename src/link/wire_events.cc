@@ -173,6 +173,11 @@ void put(Json& out, const EngineStats& stats) {
   out["n_tokens_generated"] = stats.n_tokens_generated;
   out["n_cancelled"] = stats.n_cancelled;
 }
+void put(Json& out, const Loading& loading) {
+  out["n_bytes"] = loading.n_bytes;
+  out["n_bytes_total"] = loading.n_bytes_total;
+}
+void put(Json& out, const Pong& pong) { out["n_work"] = pong.n_work; }
 
 EventBody get_hello(Fields& fields) {
   return Hello{static_cast<uint32_t>(fields.count("version", UINT32_MAX))};
@@ -284,6 +289,10 @@ EventBody get_stats(Fields& fields) {
   stats.n_cancelled = fields.u64("n_cancelled");
   return stats;
 }
+EventBody get_pong(Fields& fields) { return Pong{fields.u64("n_work")}; }
+EventBody get_loading(Fields& fields) {
+  return Loading{fields.u64("n_bytes"), fields.u64("n_bytes_total")};
+}
 
 struct EventType {
   std::string_view name;
@@ -304,6 +313,8 @@ constexpr EventType kTypes[] = {
     {"ids", get_ids},
     {"bytes", get_bytes},
     {"stats", get_stats},
+    {"loading", get_loading},
+    {"pong", get_pong},
 };
 static_assert(std::size(kTypes) == std::variant_size_v<EventBody>);
 

@@ -42,6 +42,7 @@ inline std::vector<Command> sample_commands() {
           DetokenizeRequest{{1, 2}},
           RenderRequest{chat, -5, {{"bos_token", "<s>"}}},
           StatsRequest{},
+          PingRequest{},
           CancelRequest{},
           ReservedRequest{"rerank"}};
 }
@@ -77,7 +78,9 @@ inline std::vector<EventBody> sample_events() {
           engine::EmbedDone{{0.25f, -3.0f}, 4},
           TokenIds{{7, 8}},
           Bytes{"\xFF\x00z"},
-          EngineStats{1, 2, 3, 4, 5, 6, 7}};
+          EngineStats{1, 2, 3, 4, 5, 6, 7},
+          Loading{8, 9},
+          Pong{10}};
 }
 
 }  // namespace maru::link

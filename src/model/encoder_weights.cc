@@ -14,14 +14,14 @@ class Loader {
   Loader(const EncoderSpec& spec, const Config& config)
       : spec_(spec), config_(config), packer_(config.file()) {}
 
-  Result<EncoderWeights> load(ThreadPool& pool) {
+  Result<EncoderWeights> load(const LoadOptions& options) {
     EncoderWeights weights;
     weights.layers.resize(spec_.n_layer);  // the packer keeps pointers into it from here on
     MARU_TRY_VOID(read_embeddings(weights));
     for (size_t i = 0; i < spec_.n_layer; ++i) {
       MARU_TRY_VOID(read_layer(fmt::format("blk.{}.", i), weights.layers[i]));
     }
-    MARU_TRY(arena, packer_.pack(pool));
+    MARU_TRY(arena, packer_.pack(options));
     weights.arena = std::move(arena);
     weights.n_params = packer_.n_params() + weights.tokens.n_elements();
     if (spec_.learned_positions) weights.n_params += weights.positions.n_elements();
@@ -109,8 +109,8 @@ class Loader {
 }  // namespace
 
 Result<EncoderWeights> load_encoder_weights(const EncoderSpec& spec, const Config& config,
-                                            ThreadPool& pool) {
-  return Loader(spec, config).load(pool);
+                                            const LoadOptions& options) {
+  return Loader(spec, config).load(options);
 }
 
 }  // namespace maru::model

@@ -27,6 +27,6 @@ struct EncoderWeights {
 
 // Errors: as load_weights().
 Result<EncoderWeights> load_encoder_weights(const EncoderSpec& spec, const Config& config,
-                                            ThreadPool& pool);
+                                            const LoadOptions& options);
 
 }  // namespace maru::model

@@ -56,7 +56,7 @@ Result<std::unique_ptr<EmbeddingModel>> load_encoder(const gguf::File& file,
   CHECK(family != nullptr);
   const Config config(file, std::string(architecture));
   MARU_TRY(spec, family->spec(config));
-  MARU_TRY(weights, load_encoder_weights(spec, config, *options.pool));
+  MARU_TRY(weights, load_encoder_weights(spec, config, options));
   return Encoder::create(std::move(spec), std::move(weights), options, std::string(name));
 }
 

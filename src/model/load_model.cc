@@ -30,7 +30,7 @@ Result<std::unique_ptr<Model>> load_model(const gguf::File& file, const LoadOpti
   const Config config(file, std::string(architecture), options.n_ctx);
   MARU_TRY(spec, family->spec(config));
   MARU_TRY_VOID(check_spec(spec));
-  MARU_TRY(weights, load_weights(spec, config, *options.pool));
+  MARU_TRY(weights, load_weights(spec, config, options));
   return Decoder::create(std::move(spec), std::move(weights), options, std::string(name));
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -97,6 +98,8 @@ struct LoadOptions {
   // The longest sequence that is wanted; 0 = what the model was made for. Some models have other
   // weights for long contexts.
   size_t n_ctx = 0;
+  // May be empty. Called on the loading thread after each matrix.
+  std::function<void(uint64_t bytes_packed, uint64_t bytes_total)> on_progress = {};
 };
 
 // Reads config and weights, repacking in parallel.

@@ -81,9 +81,14 @@ void Packer::pack_item(const Item& item, Arena& arena, ThreadPool& pool) {
   if (item.last_of_tensor) file_.drop(item.view);
 }
 
-Result<Arena> Packer::pack(ThreadPool& pool) {
+Result<Arena> Packer::pack(const LoadOptions& options) {
   MARU_TRY(arena, Arena::create(n_bytes_));
-  for (const Item& item : items_) pack_item(item, arena, pool);
+  for (const Item& item : items_) {
+    pack_item(item, arena, *options.pool);
+    if (options.on_progress) {
+      options.on_progress(item.arena_offset + item.matrix->n_bytes(), n_bytes_);
+    }
+  }
   return arena;
 }
 

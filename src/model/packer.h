@@ -12,6 +12,7 @@
 #include "base/thread_pool.h"
 #include "gguf/file.h"
 #include "model/arena.h"
+#include "model/model.h"
 #include "model/weights.h"
 
 namespace maru::model {
@@ -33,7 +34,7 @@ class Packer {
                    bool as_floats = false);
 
   // Errors: kResourceExhausted.
-  Result<Arena> pack(ThreadPool& pool);
+  Result<Arena> pack(const LoadOptions& options);
 
   uint64_t n_params() const { return n_params_; }
 

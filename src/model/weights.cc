@@ -14,7 +14,7 @@ class Loader {
   Loader(const DecoderSpec& spec, const Config& config)
       : spec_(spec), config_(config), packer_(config.file()) {}
 
-  Result<DecoderWeights> load(ThreadPool& pool) {
+  Result<DecoderWeights> load(const LoadOptions& options) {
     DecoderWeights weights;
     weights.file = &config_.file();
     weights.layers.resize(spec_.n_layer());  // the packer keeps pointers into it from here on
@@ -22,7 +22,7 @@ class Loader {
     for (size_t i = 0; i < spec_.n_layer(); ++i) {
       MARU_TRY_VOID(read_layer(i, weights.layers[i]));
     }
-    MARU_TRY(arena, packer_.pack(pool));
+    MARU_TRY(arena, packer_.pack(options));
     weights.arena = std::move(arena);
     weights.n_params = packer_.n_params();
     if (has("output.weight")) weights.n_params += weights.embeddings.n_elements();
@@ -273,8 +273,8 @@ class Loader {
 }  // namespace
 
 Result<DecoderWeights> load_weights(const DecoderSpec& spec, const Config& config,
-                                    ThreadPool& pool) {
-  return Loader(spec, config).load(pool);
+                                    const LoadOptions& options) {
+  return Loader(spec, config).load(options);
 }
 
 }  // namespace maru::model

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "base/result.h"
-#include "base/thread_pool.h"
 #include "gguf/file.h"
 #include "kernels/kernel_table.h"
 #include "model/arena.h"
+#include "model/model.h"
 #include "model/spec.h"
 
 namespace maru::model {
@@ -86,6 +86,6 @@ struct DecoderWeights {
 // Errors: kCorrupt names a missing tensor, or one of the wrong shape with what was expected and
 // found; kUnsupported names a tensor type; kResourceExhausted.
 Result<DecoderWeights> load_weights(const DecoderSpec& spec, const Config& config,
-                                    ThreadPool& pool);
+                                    const LoadOptions& options);
 
 }  // namespace maru::model

@@ -9,7 +9,7 @@ import termios
 
 import pytest
 
-from conftest import BINARY, answers, maru, needs
+from conftest import BINARY, answers, maru, needs, tiny_model
 
 
 def test_run_prints_the_answer_and_nothing_else(script, tmp_path):
@@ -206,7 +206,8 @@ def test_what_is_typed_during_an_answer_waits_for_the_prompt(script, tmp_path):
     terminal.type("안녕\ntwo\n\x04")
     os.kill(terminal.child, signal.SIGINT)  # a typed Ctrl-C drops what was typed before it
     assert terminal.end() == 0
-    assert [line for line in terminal.all.splitlines() if line and not line.startswith("any,")] == [
+    talk = terminal.all[terminal.all.index(">>> "):]
+    assert [line for line in talk.splitlines() if line] == [
         ">>> long", "begun never^C", ">>> 안녕", "안녕", ">>> two", "two", ">>> ^D"]
 
 
@@ -249,6 +250,22 @@ def test_history_is_kept_between_two_chats(script, tmp_path):
         terminal.wait_for(">>> ")
         terminal.type("\x04")
         assert terminal.end() == 0
+
+
+def test_a_load_is_shown_while_it_lasts(script, tmp_path):
+    terminal = Terminal(tmp_path, "any", *script(echo=True, n_loading=2))
+    for words in ("loading any", "loading any 50%", "loading any 100%", "\r\x1b[Kany, context"):
+        terminal.wait_for(words)
+    terminal.wait_for(">>> ")
+    terminal.type("\x04")
+    assert terminal.end() == 0
+
+
+def test_a_real_load_is_shown_to_its_end(tmp_path):
+    terminal = Terminal(tmp_path, str(tiny_model()))
+    terminal.wait_for("100%")
+    terminal.wait_for("base model")
+    assert terminal.end() == 1
 
 
 def test_a_missing_model_is_offered_on_a_terminal(tmp_path):
