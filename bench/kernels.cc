@@ -5,6 +5,7 @@
 // (2 per multiplication) at n tokens with weights and activations in the L2 cache, one thread. Each
 // figure is the best of many short bursts, since other programs may be running.
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -64,8 +65,7 @@ void fill(std::byte* bytes, size_t n_bytes) {
   for (size_t i = 0; i < n_bytes; ++i) bytes[i] = static_cast<std::byte>((rng.next() & 3) | 0x38);
 }
 
-void bench_type(const KernelTable& table, DType dtype, double seconds,
-                std::vector<std::byte>& stream_memory) {
+void bench_type(const KernelTable& table, DType dtype, double seconds, std::byte* stream_memory) {
   const PackedShape shape = packed_shape(dtype, kColumns);
   PackedMatrix w{dtype, kRows, kColumns, shape.group_bytes, nullptr};
   std::vector<std::byte> weights, activations;
@@ -83,15 +83,15 @@ void bench_type(const KernelTable& table, DType dtype, double seconds,
   std::vector<float> y(256 * kRows);
   std::string line = fmt::format("{:8} ", tensor::dtype_info(dtype).name);
   const size_t n_stream_groups = kStreamBytes / shape.group_bytes;
-  PackedMatrix stream{
-      dtype, n_stream_groups * 16, kColumns, shape.group_bytes,
-      stream_memory.data() + 64 - reinterpret_cast<uintptr_t>(stream_memory.data()) % 64};
+  PackedMatrix stream{dtype, n_stream_groups * 16, kColumns, shape.group_bytes, stream_memory};
   std::vector<float> stream_y(n_stream_groups * 16);
-  const double streamed = best(seconds, [&] {
-    table.matmul.matmul(stream, 0, n_stream_groups, acts, stride, 1, stream_y.data(), 0);
-  });
-  line += fmt::format("{:7.1f}",
-                      static_cast<double>(n_stream_groups * shape.group_bytes) / streamed / 1e9);
+  for (size_t n : {1, 4}) {
+    const double streamed = best(seconds, [&] {
+      table.matmul.matmul(stream, 0, n_stream_groups, acts, stride, n, stream_y.data(), 0);
+    });
+    const auto n_bytes = static_cast<double>(n_stream_groups * shape.group_bytes);
+    line += fmt::format("{:7.1f}", n_bytes / streamed / 1e9);
+  }
   const double cached = best(seconds / 4, [&] {
     table.matmul.matmul(w, 0, w.n_groups(), acts, stride, 1, y.data(), kRows);
   });
@@ -126,17 +126,22 @@ int run(int argc, char** argv) {
     fmt::print("no kernels named {} here\n", isa);
     return 1;
   }
-  std::vector<std::byte> memory(kStreamBytes + (1 << 20));
-  fill(memory.data(), 1 << 20);
-  for (size_t at = 1 << 20; at < memory.size(); at += 1 << 20) {
-    std::memcpy(memory.data() + at, memory.data(), std::min<size_t>(1 << 20, memory.size() - at));
+  // Huge pages, as the weights of a model lie in.
+  void* mapped = ::mmap(nullptr, 2 * kStreamBytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) return 1;
+  ::madvise(mapped, 2 * kStreamBytes, MADV_HUGEPAGE);
+  auto* memory = static_cast<std::byte*>(mapped);
+  fill(memory, 1 << 20);
+  for (size_t at = 1 << 20; at < kStreamBytes + (1 << 20); at += 1 << 20) {
+    std::memcpy(memory + at, memory, 1 << 20);
   }
   const SystemClock clock;
   ThreadPool one(1);
   const Roofs roofs = measure_roofs(table->isa, clock, one);
   fmt::print("isa {}; one thread; read from memory {:.1f} GB/s; {} {:.0f} Gop/s\n", table->isa,
              roofs.read_bytes_per_s / 1e9, roofs.instruction, roofs.int8_ops_per_s / 1e9);
-  fmt::print("type     stream  cache | Gop/s at n =");
+  fmt::print("type    stream1 stream4 cache | Gop/s at n =");
   for (size_t n : kTokens) fmt::print("{:4}   ", n);
   fmt::print("| quantize Gvalues/s\n");
   for (DType dtype : kTypes) {

@@ -7,6 +7,7 @@
 //   Bytes  one line, or the part of it that belongs to kLanes rows: load_bytes, shift<n> (right;
 //          left where negative; bits of neighbours come in and must be masked), bits (and with a
 //          byte), either (or), lookup (of 16 values)
+//          four (the same four int8 for each row, from memory), held (keeps them in a register)
 //   Ints   one int32 per row: set_int (from memory), shift_down<n>, dot (adds the four products of
 //          a row's bytes, unsigned up to 63, with four int8), wide_start and wide_dot (the same
 //          for codes up to 255 that mean the code minus 128)
@@ -126,12 +127,16 @@ MARU_INLINE RunScales run_scales(const uint8_t* scales, const uint8_t* deltas, s
   return s;
 }
 
-// The run's value in units of the activation's scale.
+// The run's value in units of the activation's scale: what its first (or only) dot gives, and then
+// the rest.
+MARU_INLINE Floats first_part(Ints dot, const RunScales& s) {
+  return mul(to_floats(dot), s.scale[0]);
+}
 template <class F>
-MARU_INLINE Floats run_sum(const Ints* dots, const RunScales& s, const ActivationBlock& x) {
-  Floats u = mul(to_floats(dots[0]), s.scale[0]);
+MARU_INLINE Floats other_parts(Floats u, Ints last_dot, const RunScales& s,
+                               const ActivationBlock& x) {
   if constexpr (F::kSum == RunSum::kScaleAndMin) u = fma(set_float(&x.sum), s.min[0], u);
-  if constexpr (F::kHalves) u = fma(to_floats(dots[1]), s.scale[1], u);
+  if constexpr (F::kHalves) u = fma(to_floats(last_dot), s.scale[1], u);
   if constexpr (F::kSum == RunSum::kTwoScalesAndMins) {
     for (int h = 0; h < 2; ++h) {
       const Ints sum = negate(shift_down<5>(set_int(&x.minus_32_half_sums[h])));

@@ -2,11 +2,13 @@
 // each matmul_<isa>.cc supplies before it includes this inside its own namespace and target region.
 // No include guard, no includes: both belong to the including file.
 //
-// Included after the vocabulary, kernels/formats.inl.h, kTileColumns (columns at once) and
-// kFloatTileColumns (the same for float matrices).
+// Included after the vocabulary, kernels/formats.inl.h and
+//   kTileGroups        groups at once: more share a loaded activation, where it is loads that bound
+//   kTileColumns       columns at once; kHalvesTileColumns: of formats with two sums per run
+//   kFloatTileColumns  the same for float matrices
 //
-// A tile is one group of 16 rows by up to kTileColumns columns; its sums stay in registers. Per run
-// of 32 values each line of codes is unpacked once and used for all columns.
+// A tile is kTileGroups groups of 16 rows by up to kTileColumns columns; its sums stay in
+// registers. Per run of 32 values each line of codes is unpacked once and used for all columns.
 
 // Minus offset times the sum of the activations: of the run, or of half h of it.
 template <class F>
@@ -19,100 +21,200 @@ MARU_INLINE Ints first_ints(const ActivationBlock& x, int h) {
   return Ints{};
 }
 
-// One group by kColumns columns for kLanes rows from `lane` on; out is [kColumns][16].
-template <class F, int kColumns>
-MARU_NOINLINE void int8_tile(const uint8_t* group, const PackedRegions& at, size_t lane,
-                             const Column* columns, float (*out)[kGroupRows]) {
-  constexpr const PackedLayout& kLayout = F::kLayout;
-  constexpr size_t kRuns = kLayout.block / kRun;
-  const uint8_t* low = group + 4 * lane;
-  const uint8_t* high = group + at.high + 4 * lane;
-  const uint8_t* scales = group + at.scales + lane;
-  const uint8_t* deltas = group + at.deltas + lane * (F::is({tensor::DType::kMXFP4}) ? 1 : 2);
-  const ActivationBlock* x[kColumns];
-  Floats sums[kColumns];
-  MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
-    x[c] = columns[c].blocks;
-    sums[c] = zero();
-  }
-  size_t run = 0;
-  for (size_t block = 0; block < at.n_blocks; ++block) {
-    for (size_t sub = 0; sub < kRuns; ++sub, ++run) {
-      Ints dots[kColumns][2];
-      MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
-        dots[c][0] = first_ints<F>(x[c][run], 0);
-        if constexpr (F::kHalves) dots[c][1] = first_ints<F>(x[c][run], 1);
-      }
-      unroll<8>([&](auto line) MARU_INLINE_LAMBDA {
-        constexpr int l = decltype(line)::value;
-        constexpr int h = F::kHalves ? l / 4 : 0;
-        const Bytes w = weights_line<F, l>(low, high);
-        MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
-          const int8_t* q = x[c][run].q + 4 * l;
-          dots[c][h] = F::kWide ? wide_dot(dots[c][h], w, q) : dot(dots[c][h], w, q);
-        }
-      });
-      const RunScales s = run_scales<F>(scales, deltas, sub);
-      MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
-        sums[c] = fma(run_sum<F>(dots[c], s, x[c][run]), set_float(&x[c][run].scale), sums[c]);
-      }
-      low += kLayout.low_bits * kLineBytes;
-      high += kLayout.high_bits * kLineBytes;
-    }
-    scales += kLayout.scales;
-    deltas += kLayout.deltas;
-  }
-  MARU_UNROLL for (int c = 0; c < kColumns; ++c) store_floats(out[c] + lane, sums[c]);
-}
+// How far ahead of its use a line of weights is asked for. Without it one core streams a matrix at
+// 22 GB/s where it can read 41 (Zen 5; 2 KiB ahead: 32, 4 KiB: 36).
+constexpr size_t kPrefetchBytes = 4096;
+
+// Activations of the columns that share a pass over the weights: a part of the L2 cache.
+constexpr size_t kColumnBlockBytes = 384 << 10;
+constexpr size_t kColumnBlockMax = 256;
+
+// One run of kGroups groups, as read by a tile: pointers into the first one's unit.
+struct RunAt {
+  const uint8_t* low;
+  const uint8_t* high;
+  const uint8_t* scales;
+  const uint8_t* deltas;
+  size_t sub;          // of the block
+  size_t group_bytes;  // from group to group
+};
 
 template <class F>
-void int8_tile(int n_columns, const uint8_t* group, const PackedRegions& at, size_t lane,
-               const Column* columns, float (*out)[kGroupRows]) {
-  switch (n_columns) {
-    case 1:
-      return int8_tile<F, 1>(group, at, lane, columns, out);
-    case 2:
-      return int8_tile<F, 2>(group, at, lane, columns, out);
-    case 3:
-      return int8_tile<F, 3>(group, at, lane, columns, out);
-    case 4:
-      return int8_tile<F, 4>(group, at, lane, columns, out);
+MARU_INLINE RunScales scales_of(const RunAt& at, int g) {
+  const size_t offset = static_cast<size_t>(g) * at.group_bytes;
+  return run_scales<F>(at.scales + offset, at.deltas + offset, at.sub);
+}
+
+// dots[c][g] = what lines [kBegin, kEnd) of the run give.
+template <class F, int kBegin, int kEnd, int kColumns, int kGroups>
+MARU_INLINE void dot_lines(const RunAt& at, const ActivationBlock* const (&x)[kColumns], size_t run,
+                           Ints (&dots)[kColumns][kGroups]) {
+  MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
+    MARU_UNROLL for (int g = 0; g < kGroups; ++g) {
+      dots[c][g] = first_ints<F>(x[c][run], kBegin / 4);
+    }
   }
-  if constexpr (kTileColumns > 4) {
-    switch (n_columns) {
-      case 5:
-        return int8_tile<F, 5>(group, at, lane, columns, out);
-      case 6:
-        return int8_tile<F, 6>(group, at, lane, columns, out);
-      case 7:
-        return int8_tile<F, 7>(group, at, lane, columns, out);
-      case 8:
-        return int8_tile<F, 8>(group, at, lane, columns, out);
+  unroll<kEnd - kBegin>([&](auto line) MARU_INLINE_LAMBDA {
+    constexpr int l = kBegin + decltype(line)::value;
+    Bytes w[kGroups];
+    MARU_UNROLL for (int g = 0; g < kGroups; ++g) {
+      const size_t offset = static_cast<size_t>(g) * at.group_bytes;
+      w[g] = weights_line<F, l>(at.low + offset, at.high + offset);
+    }
+    MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
+      const Bytes q = kGroups > 1 ? held(four(x[c][run].q + 4 * l)) : four(x[c][run].q + 4 * l);
+      MARU_UNROLL for (int g = 0; g < kGroups; ++g) {
+        dots[c][g] = F::kWide ? wide_dot(dots[c][g], w[g], q) : dot(dots[c][g], w[g], q);
+      }
+    }
+  });
+}
+
+// Adds one run to the sums of a tile.
+template <class F, int kColumns, int kGroups>
+MARU_INLINE void add_run(const RunAt& at, const ActivationBlock* const (&x)[kColumns], size_t run,
+                         Floats (&sums)[kColumns][kGroups]) {
+  constexpr int kFirstEnd = F::kHalves ? 4 : 8;
+  Ints dots[kColumns][kGroups];
+  Floats u[kColumns][kGroups];
+  dot_lines<F, 0, kFirstEnd>(at, x, run, dots);
+  MARU_UNROLL for (int g = 0; g < kGroups; ++g) {
+    const RunScales s = scales_of<F>(at, g);
+    MARU_UNROLL for (int c = 0; c < kColumns; ++c) u[c][g] = first_part(dots[c][g], s);
+  }
+  if constexpr (F::kHalves) dot_lines<F, 4, 8>(at, x, run, dots);
+  MARU_UNROLL for (int g = 0; g < kGroups; ++g) {
+    const RunScales s = scales_of<F>(at, g);
+    MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
+      u[c][g] = other_parts<F>(u[c][g], dots[c][g], s, x[c][run]);
+      sums[c][g] = fma(u[c][g], set_float(&x[c][run].scale), sums[c][g]);
     }
   }
 }
 
-// Rows of one group to where they belong.
-MARU_INLINE void write_rows(const float* from, size_t n_rows, bool add, float* to) {
-  for (size_t r = 0; r < n_rows; ++r) to[r] = add ? to[r] + from[r] : from[r];
+// What int8_tile needs to know of a call.
+struct Int8Call {
+  PackedGroup group;
+  size_t group_bytes;
+  size_t n_rows;
+};
+
+// kGroups groups by kColumns columns, for kLanes rows of each group from first_lane on. first: no
+// tile before has asked for these groups' followers.
+template <class F, int kColumns, int kGroups>
+MARU_NOINLINE void int8_tile(const Int8Call& call, const uint8_t* base, size_t first_lane,
+                             bool first, const Column* columns, float (*out)[kGroups][kLanes]) {
+  constexpr const PackedLayout& kLayout = F::kLayout;
+  constexpr size_t kBlockRuns = kLayout.block / kRun;
+  constexpr size_t kRunBytes = packed_unit(kLayout, kUnitRuns).n_bytes / kUnitRuns;
+  const size_t lane = kLanes == kGroupRows ? 0 : first_lane;
+  const ActivationBlock* x[kColumns];
+  Floats sums[kColumns][kGroups];
+  MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
+    x[c] = columns[c].blocks;
+    MARU_UNROLL for (int g = 0; g < kGroups; ++g) sums[c][g] = zero();
+  }
+  const size_t group_bytes = call.group_bytes;
+  const uint8_t* unit = base;
+  size_t run = 0;
+  for (size_t u = 0; u < call.group.n_units; ++u) {
+    const PackedUnit& parts = call.group.unit(u);
+    RunAt at{unit + 4 * lane,
+             unit + parts.high + 4 * lane,
+             unit + parts.scales + lane,
+             unit + parts.deltas + lane * (F::is({tensor::DType::kMXFP4}) ? 1 : 2),
+             0,
+             group_bytes};
+    const size_t n_runs = kBlockRuns == kUnitRuns ? kUnitRuns : parts.n_runs;
+    const uint8_t* ahead = unit + kPrefetchBytes;
+    // What follows a group in its stream belongs to the next tile.
+    if (ahead >= base + group_bytes) ahead += (kGroups - 1) * group_bytes;
+    for (size_t i = 0; i < n_runs; ++i, ++run, ahead += kRunBytes) {
+      if (first && lane == 0) {
+        MARU_UNROLL for (int g = 0; g < kGroups; ++g) {
+          MARU_UNROLL for (size_t line = 0; line < kRunBytes; line += kLineBytes) {
+            prefetch(ahead + static_cast<size_t>(g) * group_bytes + line);
+          }
+        }
+      }
+      add_run<F>(at, x, run, sums);
+      at.low += kLayout.low_bits * kLineBytes;
+      at.high += kLayout.high_bits * kLineBytes;
+      if constexpr (kBlockRuns == 1) {
+        at.deltas += kLayout.deltas;
+      } else {
+        ++at.sub;
+      }
+    }
+    unit += parts.n_bytes;
+  }
+  MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
+    MARU_UNROLL for (int g = 0; g < kGroups; ++g) store_floats(out[c][g], sums[c][g]);
+  }
+}
+
+// Stores the n_rows sums of one group and column, or adds them to those of the plane before.
+MARU_INLINE void write_rows(const float* sums, size_t n_rows, bool add, float* to) {
+  for (size_t r = 0; r < n_rows; ++r) to[r] = add ? to[r] + sums[r] : sums[r];
+}
+
+template <class F, int kColumns, int kGroups>
+void whole_tile(const Int8Call& call, const uint8_t* base, size_t first_row, bool first,
+                const Column* columns) {
+  alignas(64) float out[kColumns][kGroups][kLanes];
+  for (size_t lane = 0; lane < kGroupRows; lane += kLanes) {
+    int8_tile<F, kColumns, kGroups>(call, base, lane, first, columns, out);
+    for (int c = 0; c < kColumns; ++c) {
+      for (int g = 0; g < kGroups; ++g) {
+        const size_t row = first_row + static_cast<size_t>(g) * kGroupRows + lane;
+        if (row >= call.n_rows) continue;
+        float* to = columns[c].y + row;
+        if (call.n_rows - row >= kLanes && !columns[c].add) {
+          store_floats(to, load_floats(out[c][g]));
+        } else {
+          const size_t n = call.n_rows - row < kLanes ? call.n_rows - row : kLanes;
+          write_rows(out[c][g], n, columns[c].add, to);
+        }
+      }
+    }
+  }
+}
+
+// Calls whole_tile for n columns, 1 to kColumns.
+template <class F, int kColumns, int kGroups>
+void any_tile(size_t n, const Int8Call& call, const uint8_t* base, size_t first_row, bool first,
+              const Column* columns) {
+  if (n == kColumns) return whole_tile<F, kColumns, kGroups>(call, base, first_row, first, columns);
+  if constexpr (kColumns > 1) {
+    any_tile<F, kColumns - 1, kGroups>(n, call, base, first_row, first, columns);
+  }
 }
 
 template <class F>
 void int8_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, const std::byte* acts,
                  size_t act_stride, size_t n_tokens, float* y, size_t y_stride) {
-  const PackedRegions at = packed_regions(F::kLayout, w.n_cols);
-  for (size_t group = group_begin; group < group_end; ++group) {
-    const auto* base = reinterpret_cast<const uint8_t*>(w.data) + group * at.n_bytes;
-    const size_t first_row = group * kGroupRows;
-    const size_t n_rows = w.n_rows - first_row < kGroupRows ? w.n_rows - first_row : kGroupRows;
-    ColumnWalk walk(acts, act_stride, n_tokens, w.n_cols, y + first_row, y_stride);
-    Column columns[kTileColumns];
-    while (const size_t n = walk.next(columns, kTileColumns)) {
-      alignas(64) float out[kTileColumns][kGroupRows];
-      for (size_t lane = 0; lane < kGroupRows; lane += kLanes) {
-        int8_tile<F>(static_cast<int>(n), base, at, lane, columns, out);
+  constexpr int kMost = F::kHalves ? kHalvesTileColumns : kTileColumns;
+  const Int8Call call{packed_group(F::kLayout, w.n_cols), w.group_bytes, w.n_rows};
+  const size_t column_bytes = w.n_cols / kRun * sizeof(ActivationBlock);
+  const size_t n_fit = kColumnBlockBytes / column_bytes / kMost * kMost;
+  const size_t n_most = n_fit < kMost ? kMost : n_fit < kColumnBlockMax ? n_fit : kColumnBlockMax;
+  ColumnWalk walk(acts, act_stride, n_tokens, w.n_cols, y, y_stride);
+  Column columns[kColumnBlockMax];
+  while (const size_t n = walk.next(columns, n_most)) {
+    const size_t n_tiles = (n + kMost - 1) / kMost;
+    for (size_t group = group_begin; group < group_end;) {
+      const bool whole = n > 4 && group_end - group >= kTileGroups;
+      const auto* base = reinterpret_cast<const uint8_t*>(w.data) + group * w.group_bytes;
+      const size_t row = group * kGroupRows;
+      for (size_t t = 0; t < n_tiles; ++t) {  // of nearly equal widths
+        const size_t begin = n * t / n_tiles, n_columns = n * (t + 1) / n_tiles - begin;
+        if (whole) {
+          any_tile<F, kMost, kTileGroups>(n_columns, call, base, row, t == 0, columns + begin);
+        } else {
+          any_tile<F, kMost, 1>(n_columns, call, base, row, t == 0, columns + begin);
+        }
       }
-      for (size_t c = 0; c < n; ++c) write_rows(out[c], n_rows, columns[c].add, columns[c].y);
+      group += whole ? kTileGroups : 1;
     }
   }
 }
@@ -163,9 +265,9 @@ template <tensor::DType kDType>
 void float_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end,
                   const std::byte* acts, size_t act_stride, size_t n_tokens, float* y,
                   size_t y_stride) {
-  const PackedRegions at = packed_regions(*packed_layout(kDType), w.n_cols);
+  const size_t n_blocks = float_blocks(w.n_cols);
   for (size_t group = group_begin; group < group_end; ++group) {
-    const auto* base = reinterpret_cast<const uint8_t*>(w.data) + group * at.n_bytes;
+    const auto* base = reinterpret_cast<const uint8_t*>(w.data) + group * w.group_bytes;
     const size_t first_row = group * kGroupRows;
     const size_t n_rows = w.n_rows - first_row < kGroupRows ? w.n_rows - first_row : kGroupRows;
     for (size_t t = 0; t < n_tokens;) {
@@ -174,9 +276,9 @@ void float_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end,
       for (size_t lane = 0; lane < kGroupRows; lane += kLanes) {
         const std::byte* x = acts + t * act_stride;
         if (n == 1) {
-          float_tile<kDType, 1>(base, at.n_blocks, lane, x, act_stride, out);
+          float_tile<kDType, 1>(base, n_blocks, lane, x, act_stride, out);
         } else {
-          float_tile<kDType, kFloatTileColumns>(base, at.n_blocks, lane, x, act_stride, out);
+          float_tile<kDType, kFloatTileColumns>(base, n_blocks, lane, x, act_stride, out);
         }
       }
       for (size_t c = 0; c < n; ++c, ++t) {

@@ -74,23 +74,22 @@ struct alignas(64) Step {
 };
 
 template <class F>
-MARU_NOINLINE void unpack(const uint8_t* group, const PackedRegions& at, size_t first_run,
+MARU_NOINLINE void unpack(const uint8_t* group, const PackedGroup& at, size_t first_run,
                           size_t n_runs, Step& step) {
   constexpr const PackedLayout& kLayout = F::kLayout;
   constexpr size_t kRuns = kLayout.block / kRun;
   const __m512i offset = _mm512_set1_epi8(static_cast<char>(F::kOffset));
   for (size_t i = 0; i < n_runs; ++i) {
-    const size_t run = first_run + i;
-    const uint8_t* low = group + run * kLayout.low_bits * kLineBytes;
-    const uint8_t* high = group + at.high + run * kLayout.high_bits * kLineBytes;
+    const size_t run = first_run + i, sub = run % kRuns;
+    const PackedBlock block = packed_block(kLayout, at, run / kRuns);
+    const uint8_t* low = group + block.low + sub * kLayout.low_bits * kLineBytes;
+    const uint8_t* high = group + block.high + sub * kLayout.high_bits * kLineBytes;
     unroll<8>([&](auto line) MARU_INLINE_LAMBDA {
       constexpr int l = decltype(line)::value;
       const Bytes w = weights_line<F, l>(low, high);
       _mm512_store_si512(step.weights[i][l], _mm512_sub_epi8(w, offset));
     });
-    const RunScales s =
-        run_scales<F>(group + at.scales + run / kRuns * kLayout.scales,
-                      group + at.deltas + run / kRuns * kLayout.deltas, run % kRuns);
+    const RunScales s = run_scales<F>(group + block.scales, group + block.deltas, sub);
     for (size_t h = 0; h < (F::kHalves ? 2 : 1); ++h) {
       store_floats(step.scale[i][h], s.scale[h]);
       if constexpr (F::kMins) store_floats(step.min[i][h], s.min[h]);
@@ -144,7 +143,9 @@ MARU_INLINE void add_runs(const Dots<F>* dots, const RunScales* s, size_t t,
     MARU_UNROLL for (int h = 0; h < kParts<F>; ++h) {
       run_dots[h] = _mm512_load_si512(dots[run][h][t]);
     }
-    sum = fma(run_sum<F>(run_dots, s[run], x[run]), set_float(&x[run].scale), sum);
+    Floats u = first_part(run_dots[0], s[run]);
+    u = other_parts<F>(u, run_dots[kParts<F> - 1], s[run], x[run]);
+    sum = fma(u, set_float(&x[run].scale), sum);
   }
   store_floats(sums, sum);
 }
@@ -202,7 +203,7 @@ void multiply_step(const Step& step, size_t first, size_t n_runs, const std::byt
 
 // One group by up to kTokensPerSweep tokens, all with tiles of tile_tokens.
 template <class F>
-void sweep(const uint8_t* group, const PackedRegions& at, size_t n_cols, const std::byte* acts,
+void sweep(const uint8_t* group, const PackedGroup& at, size_t n_cols, const std::byte* acts,
            size_t stride, size_t n_tokens, size_t tile_tokens, float (*sums)[kGroupRows]) {
   Step step;
   const std::byte* blocks = acts + sizeof(ActivationHeader);
@@ -221,7 +222,7 @@ template <class F>
 void int8_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, const std::byte* acts,
                  size_t act_stride, size_t n_tokens, size_t tile_tokens, float* y,
                  size_t y_stride) {
-  const PackedRegions at = packed_regions(F::kLayout, w.n_cols);
+  const PackedGroup at = packed_group(F::kLayout, w.n_cols);
   configure(tile_tokens, F::kHalves ? kRun / 2 : kRun);
   for (size_t group = group_begin; group < group_end; ++group) {
     const auto* base = reinterpret_cast<const uint8_t*>(w.data) + group * at.n_bytes;

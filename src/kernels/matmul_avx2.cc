@@ -25,7 +25,9 @@ namespace {
 
 constexpr size_t kLanes = 8;
 // 4 sums and 4 dots are half of 16 registers; a product takes three more.
+constexpr int kTileGroups = 1;
 constexpr int kTileColumns = 4;
+constexpr int kHalvesTileColumns = 4;
 constexpr size_t kFloatTileColumns = 2;
 
 using Bytes = __m256i;
@@ -61,16 +63,21 @@ MARU_INLINE Ints shift_down(Ints v) {
 }
 MARU_INLINE Ints negate(Ints v) { return _mm256_sub_epi32(_mm256_setzero_si256(), v); }
 // vpmaddubsw adds two products in int16: 2 * 63 * 127 fits.
-MARU_INLINE Ints dot(Ints sum, Bytes w, const int8_t* q) {
-  const __m256i pairs = _mm256_maddubs_epi16(w, set_int(q));
+MARU_INLINE Bytes four(const int8_t* q) { return set_int(q); }
+MARU_INLINE Bytes held(Bytes v) { return v; }
+MARU_INLINE void prefetch(const uint8_t* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+}
+MARU_INLINE Ints dot(Ints sum, Bytes w, Bytes q) {
+  const __m256i pairs = _mm256_maddubs_epi16(w, q);
   return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 // Codes up to 255 would not fit; |weight| times the activation with the weight's sign does:
 // 2 * 128 * 127 = 32512. So there is no offset to take back.
 MARU_INLINE Ints wide_start(const int32_t*) { return _mm256_setzero_si256(); }
-MARU_INLINE Ints wide_dot(Ints sum, Bytes codes, const int8_t* q) {
+MARU_INLINE Ints wide_dot(Ints sum, Bytes codes, Bytes q) {
   const __m256i w = _mm256_xor_si256(codes, _mm256_set1_epi8(INT8_MIN));
-  const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(set_int(q), w));
+  const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
   return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 

@@ -23,8 +23,11 @@ namespace {
 #include "kernels/f32x16_avx512.inl.h"
 #include "kernels/rows_avx512.inl.h"
 
-// 8 sums and 16 dots (two per column) are 24 of 32 registers.
-constexpr int kTileColumns = 8;
+// 12 sums and 12 dots are 24 of 32 registers; with two dots per column 8, 8 and 8. Products and fma
+// share two pipes, so that at most 64 / (64 + 24) of the int8 peak is there for Q4_K.
+constexpr int kTileGroups = 2;
+constexpr int kTileColumns = 6;
+constexpr int kHalvesTileColumns = 4;
 constexpr size_t kFloatTileColumns = 4;
 
 using Ints16 = __m512i;

@@ -105,7 +105,7 @@ class PackedRow {
  public:
   PackedRow(const PackedMatrix& matrix, size_t row)
       : layout_(*packed_layout(matrix.dtype)),
-        at_(packed_regions(layout_, matrix.n_cols)),
+        at_(packed_group(layout_, matrix.n_cols)),
         base_(reinterpret_cast<const uint8_t*>(matrix.data) + row / kGroupRows * at_.n_bytes),
         r_(row % kGroupRows) {}
 
@@ -131,9 +131,12 @@ class PackedRow {
     return static_cast<uint8_t>(byte(lines, line, i) >> (n_bits * place) & ((1u << n_bits) - 1));
   }
   int32_t code(size_t run, size_t i) const {
-    const int32_t low = field(base_ + run * layout_.low_bits * kLineBytes, layout_.low_bits, i);
+    const size_t b = run * kRun / layout_.block, in_block = run * kRun % layout_.block / kRun;
+    const PackedBlock block = packed_block(layout_, at_, b);
+    const uint8_t* lines = base_ + block.low + in_block * layout_.low_bits * kLineBytes;
+    const int32_t low = field(lines, layout_.low_bits, i);
     if (layout_.high_bits == 0) return low;
-    const uint8_t* high = base_ + at_.high + run * layout_.high_bits * kLineBytes;
+    const uint8_t* high = base_ + block.high + in_block * layout_.high_bits * kLineBytes;
     return low | field(high, layout_.high_bits, i) << layout_.low_bits;
   }
   int32_t weight(int32_t code) const {
@@ -159,11 +162,11 @@ class PackedRow {
   }
 
   uint8_t scale(size_t b, size_t j) const {
-    return base_[at_.scales + layout_.scales * b + kGroupRows * j + r_];
+    return base_[packed_block(layout_, at_, b).scales + kGroupRows * j + r_];
   }
   float delta(size_t b, size_t j) const {
-    return f16_to_f32(
-        tensor::load<uint16_t>(base_ + at_.deltas + layout_.deltas * b + 32 * j + 2 * r_));
+    const uint8_t* deltas = base_ + packed_block(layout_, at_, b).deltas;
+    return f16_to_f32(tensor::load<uint16_t>(deltas + 32 * j + 2 * r_));
   }
 
   void set_scales(size_t b, size_t sub, Weights& out) const {
@@ -192,7 +195,8 @@ class PackedRow {
           out.scale[h] = delta(b, 0) * static_cast<float>(int8_t(scale(b, sub)));
           break;
         case DType::kMXFP4:
-          out.scale[h] = 0.5f * tensor::e8m0_to_f32(base_[at_.deltas + layout_.deltas * b + r_]);
+          out.scale[h] =
+              0.5f * tensor::e8m0_to_f32(base_[packed_block(layout_, at_, b).deltas + r_]);
           break;
         default:
           out.scale[h] = delta(b, 0);
@@ -201,7 +205,7 @@ class PackedRow {
   }
 
   const PackedLayout& layout_;
-  const PackedRegions at_;
+  const PackedGroup at_;
   const uint8_t* base_;
   const size_t r_;
 };

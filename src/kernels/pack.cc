@@ -208,7 +208,7 @@ PackedShape packed_shape(DType dtype, size_t n_cols) {
   const PackedLayout* layout = packed_layout(dtype);
   if (layout == nullptr || n_cols == 0) return {0, Activation::kF32};
   if (n_cols % tensor::dtype_info(dtype).block_elements != 0) return {0, Activation::kF32};
-  return {packed_regions(*layout, n_cols).n_bytes, layout->activation};
+  return {packed_group_bytes(*layout, n_cols), layout->activation};
 }
 
 size_t activation_row_bytes(Activation activation, size_t n_cols) {
@@ -220,23 +220,21 @@ void pack_groups(const PackedMatrix& shape, const std::byte* rows, size_t group_
                  size_t group_end, std::byte* out) {
   const PackedLayout* layout = packed_layout(shape.dtype);
   CHECK(layout != nullptr && group_end <= shape.n_groups());
-  const PackedRegions at = packed_regions(*layout, shape.n_cols);
-  CHECK(shape.group_bytes == at.n_bytes);
+  CHECK(shape.group_bytes == packed_group_bytes(*layout, shape.n_cols));
+  const PackedGroup at = packed_group(*layout, shape.n_cols);
   for (size_t group = group_begin; group < group_end; ++group) {
-    auto* base = reinterpret_cast<uint8_t*>(out + group * at.n_bytes);
-    std::memset(base, 0, at.n_bytes);
+    auto* base = reinterpret_cast<uint8_t*>(out + group * shape.group_bytes);
+    std::memset(base, 0, shape.group_bytes);
     const Rows source(shape, rows, group);
     for (size_t r = 0; r < kGroupRows && source.block(r, 0) != nullptr; ++r) {
       if (layout->activation == Activation::kF32) {
         pack_float_row(shape.dtype, source.block(r, 0), shape.n_cols, r, base);
         continue;
       }
-      for (size_t b = 0; b < at.n_blocks; ++b) {
-        const size_t n_bits = b * layout->block * kGroupRows;
-        pack_quantized_block(*layout, source.block(r, b), r, base + layout->low_bits * n_bits / 8,
-                             base + at.high + layout->high_bits * n_bits / 8,
-                             base + at.scales + layout->scales * b,
-                             base + at.deltas + layout->deltas * b);
+      for (size_t b = 0; b < shape.n_cols / layout->block; ++b) {
+        const PackedBlock to = packed_block(*layout, at, b);
+        pack_quantized_block(*layout, source.block(r, b), r, base + to.low, base + to.high,
+                             base + to.scales, base + to.deltas);
       }
     }
   }

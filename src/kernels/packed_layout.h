@@ -11,8 +11,9 @@
 //   high 2 bits  2 lines, as low 2 bits
 //   high 1 bit   1 line; bit l of byte i belongs to code 4 l + i
 //
-// A group is four regions, each an array along K: the low bits and the high bits per run, then per
-// block of the format
+// K is cut into units of 256 columns, which are 8 runs; the last unit may have fewer. A unit is
+// complete in itself, so that a product reads a group as one stream: its low bits and its high bits
+// per run, then per block of the format
 //
 //   scales   sub-block scales as one byte each: one line of 16 bytes (one per row) per sub-block;
 //            Q4_K and Q5_K: 8 lines of scales, then 8 of minimums
@@ -21,7 +22,7 @@
 //
 // F32, F16 and BF16 have low bits only, in blocks of 4 (zeros follow the last column): F32 and F16
 // one line of 16 values per column; BF16 per two columns one line of dwords, the even column in the
-// lower half. Every region starts at a multiple of 64 bytes.
+// lower half. Each part of a unit, and each group, starts at a multiple of 64 bytes.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -76,25 +77,76 @@ constexpr const PackedLayout* packed_layout(tensor::DType dtype) {
   return nullptr;
 }
 
-// Offsets of the regions of one group; the low bits begin at 0.
-struct PackedRegions {
-  size_t n_blocks;
+inline constexpr size_t kUnitRuns = 8;
+
+constexpr size_t whole_lines(size_t n_bytes) {
+  return (n_bytes + kLineBytes - 1) & ~(kLineBytes - 1);
+}
+
+// Offsets in a unit; the low bits begin at 0.
+struct PackedUnit {
+  size_t n_runs;
   size_t high;
   size_t scales;
   size_t deltas;
   size_t n_bytes;
 };
 
-constexpr PackedRegions packed_regions(const PackedLayout& layout, size_t n_cols) {
-  const auto lines = [](size_t n_bytes) { return (n_bytes + kLineBytes - 1) & ~(kLineBytes - 1); };
-  PackedRegions at{};
-  at.n_blocks = (n_cols + layout.block - 1) / layout.block;
-  const size_t n_values = at.n_blocks * layout.block;
-  at.high = lines(n_values * layout.low_bits * kGroupRows / 8);
-  at.scales = at.high + lines(n_values * layout.high_bits * kGroupRows / 8);
-  at.deltas = at.scales + lines(layout.scales * at.n_blocks);
-  at.n_bytes = at.deltas + lines(layout.deltas * at.n_blocks);
+constexpr PackedUnit packed_unit(const PackedLayout& layout, size_t n_runs) {
+  const size_t n_values = n_runs * kRun, n_blocks = n_values / layout.block;
+  PackedUnit at{};
+  at.n_runs = n_runs;
+  at.high = whole_lines(n_values * layout.low_bits * kGroupRows / 8);
+  at.scales = at.high + whole_lines(n_values * layout.high_bits * kGroupRows / 8);
+  at.deltas = at.scales + whole_lines(layout.scales * n_blocks);
+  at.n_bytes = at.deltas + whole_lines(layout.deltas * n_blocks);
   return at;
+}
+
+// The units of a group of a quantized type: all are `whole` but the last.
+struct PackedGroup {
+  size_t n_units;
+  PackedUnit whole;
+  PackedUnit last;
+  size_t n_bytes;
+
+  constexpr const PackedUnit& unit(size_t i) const { return i + 1 < n_units ? whole : last; }
+};
+
+constexpr PackedGroup packed_group(const PackedLayout& layout, size_t n_cols) {
+  const size_t n_runs = n_cols / kRun;
+  PackedGroup at{};
+  at.n_units = (n_runs + kUnitRuns - 1) / kUnitRuns;
+  at.whole = packed_unit(layout, kUnitRuns);
+  at.last = packed_unit(layout, n_runs - (at.n_units - 1) * kUnitRuns);
+  at.n_bytes = (at.n_units - 1) * at.whole.n_bytes + at.last.n_bytes;
+  return at;
+}
+
+// Where a block of a group lies.
+struct PackedBlock {
+  size_t low;
+  size_t high;
+  size_t scales;
+  size_t deltas;
+};
+
+constexpr PackedBlock packed_block(const PackedLayout& layout, const PackedGroup& at, size_t b) {
+  const size_t run = b * layout.block / kRun, unit = run / kUnitRuns, first = run % kUnitRuns;
+  const size_t base = unit * at.whole.n_bytes, in_unit = first * kRun / layout.block;
+  const PackedUnit& parts = at.unit(unit);
+  return {base + first * layout.low_bits * kLineBytes,
+          base + parts.high + first * layout.high_bits * kLineBytes,
+          base + parts.scales + in_unit * layout.scales,
+          base + parts.deltas + in_unit * layout.deltas};
+}
+
+// Blocks of 4 columns of a group of floats.
+constexpr size_t float_blocks(size_t n_cols) { return (n_cols + 3) / 4; }
+
+constexpr size_t packed_group_bytes(const PackedLayout& layout, size_t n_cols) {
+  if (layout.activation == Activation::kInt8) return packed_group(layout, n_cols).n_bytes;
+  return whole_lines(float_blocks(n_cols) * layout.block * layout.low_bits * kGroupRows / 8);
 }
 
 }  // namespace maru::kernels

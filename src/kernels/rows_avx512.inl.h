@@ -34,11 +34,17 @@ MARU_INLINE Ints shift_down(Ints v) {
   return _mm512_srai_epi32(v, n);
 }
 MARU_INLINE Ints negate(Ints v) { return _mm512_sub_epi32(_mm512_setzero_si512(), v); }
-MARU_INLINE Ints dot(Ints sum, Bytes w, const int8_t* q) {
-  return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(load_int(q)));
+MARU_INLINE Bytes four(const int8_t* q) { return _mm512_set1_epi32(load_int(q)); }
+MARU_INLINE Bytes held(Bytes v) {
+  asm("" : "+v"(v));
+  return v;
 }
+MARU_INLINE void prefetch(const uint8_t* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+}
+MARU_INLINE Ints dot(Ints sum, Bytes w, Bytes q) { return _mm512_dpbusd_epi32(sum, w, q); }
 MARU_INLINE Ints wide_start(const int32_t* minus_128_sum) { return set_int(minus_128_sum); }
-MARU_INLINE Ints wide_dot(Ints sum, Bytes w, const int8_t* q) { return dot(sum, w, q); }
+MARU_INLINE Ints wide_dot(Ints sum, Bytes w, Bytes q) { return dot(sum, w, q); }
 
 MARU_INLINE Floats zero() { return _mm512_setzero_ps(); }
 MARU_INLINE Floats set_float(const float* p) { return _mm512_set1_ps(*p); }
