@@ -1,20 +1,19 @@
 // `maru bench [MODEL]`: how fast a model runs here, measured through the engine protocol.
 //
-// Each run has a cache salt of its own, so that no prompt comes from the prefix cache. Token ids
-// are random with a fixed seed: arithmetic does not depend on them. Beside each rate stands the
-// part of the machine's roof that it reaches, measured in the same run before the engine starts:
-// reads of memory for decoding, int8 products for prefill (kernels/roofs.h).
+// Beside each rate stands the part of the machine's roof that it reaches, measured in the same run
+// before the engine starts: reads of memory for decoding, int8 products for prefill
+// (kernels/roofs.h). bench/compare runs this beside other programs, a cell at a time.
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <array>
+#include <charconv>
 #include <chrono>
+#include <optional>
 
-#include "app/answer.h"
+#include "app/bench_cell.h"
 #include "app/engine.h"
 #include "app/terminal.h"
 #include "base/clock.h"
-#include "base/rng.h"
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
 #include "kernels/roofs.h"
@@ -22,15 +21,30 @@
 namespace maru::app {
 namespace {
 
-constexpr std::array<size_t, 3> kPrefillTokens = {128, 512, 2048};
-constexpr std::array<size_t, 2> kDecodeContexts = {0, 2048};
-constexpr uint64_t kSeed = 6278;
+constexpr size_t kListMax = 32;
+constexpr size_t kTokensMax = size_t{1} << 24;
+constexpr size_t kStreamsMax = 64;  // the engine may run fewer at once, and the cell then fails
 
 struct Flags {
   std::string model;
-  size_t decode_tokens = 64;
-  size_t repeats = 3;
+  // Absent: not measured, or all three absent: the usual cells.
+  std::optional<std::vector<size_t>> prefill;
+  std::optional<std::vector<size_t>> decode_at;
+  std::optional<std::vector<size_t>> streams;
+  BenchOptions options;
+  bool only_roofs = false;
+  bool no_roofs = false;
   bool json = false;
+
+  void fill_in() {
+    if (!prefill && !decode_at && !streams) {
+      prefill = {128, 512, 2048};
+      decode_at = {0, 2048};
+    }
+    if (!prefill) prefill.emplace();
+    if (!decode_at) decode_at = streams ? std::vector<size_t>{0} : std::vector<size_t>{};
+    if (!streams) streams = {1};
+  }
 };
 
 double median(std::vector<double> values) {
@@ -38,67 +52,30 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-class Bench {
- public:
-  Bench(link::Client& client, const Flags& flags) : client_(client), flags_(flags), rng_(kSeed) {}
-
-  // tokens/s of evaluating a prompt; nullopt where the context does not hold it.
-  Result<std::optional<double>> prefill(size_t n_prompt) {
-    return median_of(
-        [&](const link::Usage& usage) {
-          return static_cast<double>(usage.n_prompt) / usage.prompt_seconds;
-        },
-        n_prompt, 1);
-  }
-
-  // tokens/s of generating behind that many tokens.
-  Result<std::optional<double>> decode(size_t n_before) {
-    return median_of(
-        [&](const link::Usage& usage) {
-          // generate_seconds runs from the first token to the last.
-          return static_cast<double>(usage.n_generated - 1) / usage.generate_seconds;
-        },
-        std::max<size_t>(n_before, 1), flags_.decode_tokens);
-  }
-
- private:
-  template <class Rate>
-  Result<std::optional<double>> median_of(Rate rate, size_t n_prompt, size_t n_generate) {
-    if (n_prompt + n_generate > client_.card().n_ctx) return std::optional<double>();
-    std::vector<double> rates;
-    for (size_t i = 0; i < flags_.repeats; ++i) {
-      MARU_TRY(usage, once(n_prompt, n_generate));
-      rates.push_back(rate(usage));
+// "128,512" into a list flag.
+std::function<Result<void>(const std::string&)> list_setter(
+    std::optional<std::vector<size_t>>& list, size_t least, size_t most) {
+  return [&list, least, most](const std::string& text) -> Result<void> {
+    list.emplace();
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    while (true) {
+      size_t value = 0;
+      const auto [rest, error] = std::from_chars(at, end, value);
+      const bool good = error == std::errc() && value >= least && value <= most;
+      if (!good || (rest != end && *rest != ',') || list->size() == kListMax) {
+        return Error::invalid(
+            fmt::format("'{}' is not accepted: up to {} numbers from {} to {}, with commas between",
+                        text, kListMax, least, most));
+      }
+      list->push_back(value);
+      if (rest == end) return {};
+      at = rest + 1;
     }
-    return std::optional(median(std::move(rates)));
-  }
+  };
+}
 
-  Result<link::Usage> once(size_t n_prompt, size_t n_generate) {
-    link::TokensPrompt prompt;
-    for (size_t i = 0; i < n_prompt; ++i) {
-      prompt.ids.push_back(static_cast<link::TokenId>(rng_.next() % client_.card().n_vocab));
-    }
-    link::GenerateRequest request;
-    request.prompt = std::move(prompt);
-    request.sampling.temperature = 0;
-    request.max_tokens = n_generate;
-    request.ignore_eos = true;
-    request.cache_salt = fmt::format("bench-{}", n_runs_++);
-    const Answer answer = stream_answer(client_, std::move(request), [](std::string_view) {});
-    if (answer.error) return *answer.error;
-    if (answer.interrupted) return Error{ErrorCode::kCancelled, "stopped", {}};
-    return answer.done->usage;
-  }
-
-  link::Client& client_;
-  const Flags& flags_;
-  Rng rng_;
-  size_t n_runs_ = 0;
-};
-
-Json rate_json(const std::optional<double>& rate) { return rate ? Json(*rate) : Json(nullptr); }
-
-// What the figures are a fraction of; the fractions of a rate in tokens/s.
+// What the figures are a fraction of; the fractions of a rate in tokens/s, 0 where it is unknown.
 struct Roof {
   kernels::Roofs roofs;
   double macs_per_token = 0;
@@ -107,48 +84,105 @@ struct Roof {
   double prefill(double rate) const {
     return roofs.int8_ops_per_s > 0 ? rate * 2 * macs_per_token / roofs.int8_ops_per_s : 0;
   }
-  double decode(double rate) const { return rate * bytes_per_token / roofs.read_bytes_per_s; }
+  // All streams share one reading of the weights.
+  double decode(double rate, size_t n_streams) const {
+    if (roofs.read_bytes_per_s == 0) return 0;
+    return rate / static_cast<double>(n_streams) * bytes_per_token / roofs.read_bytes_per_s;
+  }
 };
 
 size_t n_threads(const Session& session) {
   return session.config.threads != 0 ? session.config.threads : default_thread_count();
 }
 
-kernels::Roofs measure(const Session& session) {
+Result<kernels::Roofs> measure(const Session& session) {
   const kernels::KernelTable* table = kernels::find_kernels(session.config.isa);
   ThreadPool pool(n_threads(session));
-  return kernels::measure_roofs(table == nullptr ? "" : table->isa, SystemClock(), pool);
+  const kernels::Roofs roofs =
+      kernels::measure_roofs(table == nullptr ? "" : table->isa, SystemClock(), pool);
+  if (roofs.read_bytes_per_s == 0) return Error::exhausted("no memory to measure reads in");
+  return roofs;
 }
 
-void print_rate(std::string_view what, size_t n, double rate, double fraction,
-                std::string_view roof) {
-  print("{:<10} {:>5} {:8.1f} tokens/s", what, n, rate);
-  if (fraction > 0) print("  {:4.0f} % of {}", 100 * fraction, roof);
-  print("\n");
+void add_roofs(const kernels::Roofs& roofs, Json& report) {
+  report["read_bytes_per_second"] = roofs.read_bytes_per_s;
+  report["sustained_bytes_per_second"] = roofs.sustained_bytes_per_s;
+  report["int8_ops_per_second"] = roofs.int8_ops_per_s;
+  report["int8_instruction"] = roofs.instruction;
+}
+
+void print_roofs(const kernels::Roofs& roofs) {
+  print("machine          {:8.1f} GB/s read from memory, {:.0f} Gop/s int8 ({})\n",
+        roofs.read_bytes_per_s / 1e9, roofs.int8_ops_per_s / 1e9, roofs.instruction);
+}
+
+// One measured cell as a line for people and as an object of report["cells"], whose first members
+// name it. Without samples the context was too short: the line is left out.
+void add_cell(Json cell, const Samples& samples, const std::string& label,
+              const std::function<double(double)>& fraction, std::string_view roof, bool quiet,
+              Json& report) {
+  cell["samples"] = samples;
+  cell["tokens_per_second"] = nullptr;
+  if (!samples.empty()) {
+    const double rate = median(samples);
+    const double part = fraction(rate);
+    cell["tokens_per_second"] = rate;
+    if (part > 0) cell["fraction_of_roof"] = part;
+    if (!quiet) {
+      print("{:<16} {:8.1f} tokens/s", label, rate);
+      if (part > 0) print("  {:4.0f} % of {}", 100 * part, roof);
+      print("\n");
+    }
+  }
+  report["cells"].push_back(std::move(cell));
 }
 
 // Runs all measurements into the report, and prints each as it is known.
-Result<void> measure_all(Bench& bench, const Roof& roof, bool quiet, Json& report) {
-  for (const size_t n : kPrefillTokens) {
-    MARU_TRY(rate, bench.prefill(n));
-    report["prefill_tokens_per_second"][std::to_string(n)] = rate_json(rate);
-    if (!rate) continue;
-    report["prefill_fraction_of_int8_peak"][std::to_string(n)] = roof.prefill(*rate);
-    if (!quiet) print_rate("prefill", n, *rate, roof.prefill(*rate), "the int8 peak");
+Result<void> measure_all(BenchCells& cells, const Flags& flags, const Roof& roof, Json& report) {
+  report["cells"] = Json::array();
+  for (const size_t n : *flags.prefill) {
+    MARU_TRY(samples, cells.prefill(n));
+    add_cell(
+        {{"cell", "prefill"}, {"tokens", n}}, samples, fmt::format("prefill    {:>5}", n),
+        [&](double rate) { return roof.prefill(rate); }, "the int8 peak", flags.json, report);
   }
-  for (const size_t n : kDecodeContexts) {
-    MARU_TRY(rate, bench.decode(n));
-    report["decode_tokens_per_second"][std::to_string(n)] = rate_json(rate);
-    if (!rate) continue;
-    report["decode_fraction_of_bandwidth"][std::to_string(n)] = roof.decode(*rate);
-    if (!quiet) print_rate("decode at", n, *rate, roof.decode(*rate), "the memory bandwidth");
+  for (const size_t n : *flags.decode_at) {
+    for (const size_t n_streams : *flags.streams) {
+      MARU_TRY(samples, cells.decode(n, n_streams));
+      add_cell(
+          {{"cell", "decode"}, {"context", n}, {"streams", n_streams}}, samples,
+          n_streams == 1 ? fmt::format("decode at  {:>5}", n)
+                         : fmt::format("{:>2} x at     {:>5}", n_streams, n),
+          [&](double rate) { return roof.decode(rate, n_streams); }, "the memory bandwidth",
+          flags.json, report);
+    }
   }
   return {};
 }
 
+int run_roofs(const Session& session, const Flags& flags) {
+  const auto roofs = measure(session);
+  if (!roofs.ok()) return fail(roofs.error());
+  Json report = {{"threads", n_threads(session)}};
+  add_roofs(*roofs, report);
+  if (flags.json) {
+    print_json(report);
+  } else {
+    print_roofs(*roofs);
+  }
+  return kExitOk;
+}
+
 int run_bench(const Session& session, Flags flags) {
+  if (flags.only_roofs) return run_roofs(session, flags);
   if (flags.model.empty()) flags.model = session.config.model;
-  const kernels::Roofs roofs = measure(session);
+  flags.fill_in();
+  std::optional<kernels::Roofs> roofs;
+  if (!flags.no_roofs) {
+    auto measured = measure(session);
+    if (!measured.ok()) return fail(measured.error());
+    roofs = *measured;
+  }
   const auto start = std::chrono::steady_clock::now();
   auto client = start_engine(session, flags.model, {.for_text = true});
   if (!client.ok()) return fail(client.error());
@@ -158,27 +192,26 @@ int run_bench(const Session& session, Flags flags) {
                  {"architecture", card.architecture},
                  {"parameters", card.n_params},
                  {"weight_bytes", card.weight_bytes},
+                 {"bytes_per_token", card.bytes_per_token},
+                 {"macs_per_token", card.macs_per_token},
+                 {"macs_per_decoded_token", card.macs_per_token + card.n_vocab * card.d_model},
                  {"isa", card.isa},
                  {"threads", n_threads(session)},
-                 {"read_bytes_per_second", roofs.read_bytes_per_s},
-                 {"int8_ops_per_second", roofs.int8_ops_per_s},
-                 {"int8_instruction", roofs.instruction},
                  {"load_seconds", card.load_seconds},
                  {"start_seconds", start_seconds.count()},
-                 {"prefill_tokens_per_second", Json::object()},
-                 {"decode_tokens_per_second", Json::object()}};
+                 {"decode_tokens", flags.options.decode_tokens}};
+  if (roofs) add_roofs(*roofs, report);
   if (!flags.json) {
     print("{}: {}, {} weights, {}, {} threads\n", flags.model, card.architecture,
           human_bytes(card.weight_bytes), card.isa, n_threads(session));
-    print("machine          {:8.1f} GB/s read from memory, {:.0f} Gop/s int8 ({})\n",
-          roofs.read_bytes_per_s / 1e9, roofs.int8_ops_per_s / 1e9, roofs.instruction);
+    if (roofs) print_roofs(*roofs);
     print("load             {:8.2f} s ({:.2f} s with the process)\n", card.load_seconds,
           start_seconds.count());
   }
-  Bench bench(**client, flags);
-  const Roof roof{roofs, static_cast<double>(card.macs_per_token),
+  BenchCells cells(**client, flags.options);
+  const Roof roof{roofs.value_or(kernels::Roofs()), static_cast<double>(card.macs_per_token),
                   static_cast<double>(card.bytes_per_token)};
-  if (const auto done = measure_all(bench, roof, flags.json, report); !done.ok()) {
+  if (const auto done = measure_all(cells, flags, roof, report); !done.ok()) {
     return fail(done.error());
   }
   client->reset();  // its end is waited for, so that its memory is counted
@@ -201,10 +234,29 @@ void add_bench(Session& session) {
   auto flags = std::make_shared<Flags>();
   command.add_option("MODEL", flags->model,
                      "name, or path of a GGUF file (default: " + hub::default_model().name + ")");
-  command.add_option("--decode-tokens", flags->decode_tokens, "tokens generated in each run")
+  command
+      .add_setter("--prefill", list_setter(flags->prefill, 1, kTokensMax),
+                  "lengths of prompts to evaluate, as 128,512; only what is named is measured")
+      .value_name("N,N");
+  command
+      .add_setter("--decode-at", list_setter(flags->decode_at, 0, kTokensMax),
+                  "tokens before those that are generated, as 0,2048")
+      .value_name("N,N");
+  command
+      .add_setter("--streams", list_setter(flags->streams, 1, kStreamsMax),
+                  "generations at once, as 1,4; the rate is that of all together")
+      .value_name("N,N");
+  command
+      .add_option("--decode-tokens", flags->options.decode_tokens,
+                  "tokens generated by each stream in each run")
       .range(2, 4096);
-  command.add_option("--repeats", flags->repeats, "runs of which the median is shown").range(1, 99);
-  command.add_flag("--json", flags->json, "print a JSON object");
+  command.add_option("--repeats", flags->options.repeats, "runs of which the median is shown")
+      .range(1, 99);
+  const Option only =
+      command.add_flag("--only-roofs", flags->only_roofs, "measure the machine and no model");
+  command.add_flag("--no-roofs", flags->no_roofs, "measure the model and not the machine")
+      .excludes(only);
+  command.add_flag("--json", flags->json, "print a JSON object with every run");
   command.add_setting("threads", "threads of the engine");
   command.add_setting("isa", "scalar, avx2, avx512 or amx");
   command.add_engine_script();

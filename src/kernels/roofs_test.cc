@@ -13,6 +13,7 @@ TEST(Roofs, AreMeasuredForEveryTableOfThisMachine) {
   for (const KernelTable* table : available_kernels()) {
     const Roofs roofs = measure_roofs(table->isa, clock, pool);
     EXPECT_GT(roofs.read_bytes_per_s, 0) << table->isa;
+    EXPECT_GT(roofs.sustained_bytes_per_s, 0) << table->isa;
     EXPECT_EQ(roofs.int8_ops_per_s > 0, roofs.instruction != "none") << table->isa;
     EXPECT_EQ(roofs.instruction == "none", table->isa == "scalar") << table->isa;
   }

@@ -143,14 +143,58 @@ def test_bench_reports_every_figure():
     result = maru("bench", "smollm2:135m", "--repeats", "1", "--decode-tokens", "4", "--json")
     assert result.returncode == 0, result.stderr
     report = answers(result)[0]
-    assert set(report["prefill_tokens_per_second"]) == {"128", "512", "2048"}
-    assert set(report["decode_tokens_per_second"]) == {"0", "2048"}
-    for rate in report["prefill_tokens_per_second"].values():
-        assert rate > 0
+    cells = report["cells"]
+    assert [cell["tokens"] for cell in cells if cell["cell"] == "prefill"] == [128, 512, 2048]
+    assert [cell["context"] for cell in cells if cell["cell"] == "decode"] == [0, 2048]
+    for cell in cells:
+        assert cell["samples"] == [cell["tokens_per_second"]]
+        assert cell["tokens_per_second"] > 0
     assert report["peak_memory_bytes"] > report["weight_bytes"] / 2
     assert report["read_bytes_per_second"] > 0
-    for fraction in report["decode_fraction_of_bandwidth"].values():
-        assert fraction > 0
+    assert report["sustained_bytes_per_second"] > 0
+    for cell in cells[3:]:
+        assert cell["fraction_of_roof"] > 0
+
+
+def test_bench_measures_the_cells_that_are_named():
+    result = maru("bench", tiny_model(), "--decode-at", "0,70", "--repeats", "2", "--decode-tokens", "8",
+                  "--no-roofs", "--json")
+    assert result.returncode == 0, result.stderr
+    report = answers(result)[0]
+    assert [(c["cell"], c["context"], c["streams"]) for c in report["cells"]] == [
+        ("decode", 0, 1), ("decode", 70, 1)]
+    assert all(len(cell["samples"]) == 2 for cell in report["cells"])
+    assert "read_bytes_per_second" not in report
+
+
+@needs("smollm2:135m")
+def test_bench_decodes_streams_together():
+    result = maru("bench", "smollm2:135m", "--decode-at", "70", "--streams", "1,3", "--repeats", "1",
+                  "--no-roofs", "--json")
+    assert result.returncode == 0, result.stderr
+    cells = answers(result)[0]["cells"]
+    assert [(cell["context"], cell["streams"]) for cell in cells] == [(70, 1), (70, 3)]
+    assert all(cell["tokens_per_second"] > 0 for cell in cells)
+
+
+def test_bench_says_which_cells_do_not_fit():
+    result = maru("bench", tiny_model(), "--prefill", "100000", "--no-roofs", "--json")
+    assert answers(result)[0]["cells"] == [
+        {"cell": "prefill", "tokens": 100000, "samples": [], "tokens_per_second": None}]
+
+
+@pytest.mark.parametrize("flags", [["--streams", "0"], ["--streams", "65"], ["--prefill", "128,"],
+                                   ["--decode-at", "x"], ["--only-roofs", "--no-roofs"]])
+def test_bench_refuses_what_is_no_cell(flags):
+    result = maru("bench", tiny_model(), *flags)
+    assert result.returncode == 2
+    assert result.stdout == ""
+
+
+def test_bench_measures_the_machine_alone():
+    report = answers(maru("bench", "--only-roofs", "--json", "--threads", "1"))[0]
+    assert report["threads"] == 1
+    assert report["read_bytes_per_second"] > 0
 
 
 def test_serve_says_who_has_its_port(tmp_path):
