@@ -204,6 +204,8 @@ bool ChatLoop::command(const std::string& line) {
     outcome = load(rest);
   } else if (name == "/verbose") {
     options_.verbose = !options_.verbose;
+    write_err(options_.verbose ? "tokens per second are shown\n"
+                               : "tokens per second are hidden\n");
   } else {
     outcome = Error::invalid(fmt::format("there is no command {}; /help lists them", name));
   }

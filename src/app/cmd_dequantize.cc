@@ -1,4 +1,6 @@
 // `maru dequantize TYPE`: raw blocks on standard input, little-endian float32 on standard output.
+#include <fmt/ranges.h>
+
 #include <unistd.h>
 
 #include <bit>
@@ -35,10 +37,12 @@ Result<size_t> read_full(std::vector<std::byte>& bytes) {
 int run_dequantize(const std::string& type) {
   const auto dtype = tensor::dtype_from_name(type);
   if (!dtype || !tensor::can_dequantize(*dtype)) {
-    fail(
-        Error::invalid(fmt::format("'{}' is no type of weights; types are named as in GGUF: Q4_K, "
-                                   "Q8_0, IQ4_XS, MXFP4, F16, BF16 and so on",
-                                   type)));
+    std::vector<std::string_view> known;
+    for (const tensor::DTypeInfo& each : tensor::dtype_infos()) {
+      if (tensor::can_dequantize(each.dtype)) known.push_back(each.name);
+    }
+    fail(Error::invalid(
+        fmt::format("'{}' is no type of weights; accepted: {}", type, fmt::join(known, ", "))));
     return kExitUsage;
   }
   const tensor::DTypeInfo& info = tensor::dtype_info(*dtype);

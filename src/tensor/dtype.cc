@@ -51,6 +51,8 @@ bool same_letters(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+std::span<const DTypeInfo> dtype_infos() { return kTypes; }
+
 std::optional<DTypeInfo> dtype_info(uint32_t gguf_number) {
   const auto* found = std::ranges::find(kTypes, static_cast<DType>(gguf_number), &DTypeInfo::dtype);
   if (found == kTypes.end()) return std::nullopt;

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace maru::tensor {
@@ -56,6 +57,8 @@ struct DTypeInfo {
   size_t block_bytes;
 };
 
+// All of them.
+std::span<const DTypeInfo> dtype_infos();
 // nullopt for a number that no GGUF type has (or one that was removed from the format).
 std::optional<DTypeInfo> dtype_info(uint32_t gguf_number);
 // Requires: dtype is one of the enumerators.

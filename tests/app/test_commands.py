@@ -48,7 +48,7 @@ def test_an_output_that_cannot_be_written_is_said():
     (["list", "--no-such-flag"], "--no-such-flag"),
     (["run", "x", "hi", "--temperature", "9"], "temperature"),
     (["run", "x", "hi", "--top-k", "many"], "top_k"),
-    (["dequantize", "Q9_9"], "Q9_9"),
+    (["dequantize", "Q9_9"], "accepted: F32, F16, BF16"),
     (["help", "nothing"], "nothing"),
     (["serve", "--port", "70000"], "0 to 65535"),
 ])

@@ -79,12 +79,12 @@ def test_chat_commands(script, tmp_path):
     saved = tmp_path / "saved.json"
     lines = ["/help", "/set temperature 9", "/set temperature 0.5", "/set", "/system Be brief.",
              "/system", "/nothing", "one", f"/save {saved}", "/clear", f"/load {saved}",
-             "/load /nonexistent", '"""first', 'second"""']
+             "/load /nonexistent", "/verbose", '"""first', 'second"""']
     result = maru("chat", "any", *script(echo=True), stdin="\n".join(lines) + "\n", home=tmp_path)
     assert result.returncode == 0
     assert result.stdout == "one\nfirst\nsecond\n"
     for words in ("/regenerate", "temperature", "0.5", "Be brief.", "no command /nothing",
-                  "2 messages", "/nonexistent"):
+                  "2 messages", "/nonexistent", "are shown", "tokens at"):
         assert words in result.stderr
     conversation = json.loads(saved.read_text(encoding="utf-8"))
     assert conversation["system"] == "Be brief."
