@@ -44,8 +44,8 @@ TEST(Counters, TinyLlama) {
     EXPECT_EQ(costs.decode.weight_bytes, bytes);
     EXPECT_EQ(costs.decode.barriers, 2 * 5 + 1);
     EXPECT_EQ(costs.decode.rows, 1);
-    // Heads of 16 are 4 + 2 + 2 tiles; 64, 128 and 384 rows are 4, 8 and 24 groups of 16.
-    EXPECT_EQ(costs.decode.matmul_calls, 2 * (8 + 4 + 2 * 8 + 4) + 24);
+    // Heads of 16 are 4 + 2 + 2 tiles; 64, 128 and 384 rows are 2, 4 and 12 pairs of groups.
+    EXPECT_EQ(costs.decode.matmul_calls, 2 * (8 + 2 + 2 * 4 + 2) + 12);
     // More than kRepeatedRows rows: the weights once still, one more barrier per input.
     EXPECT_EQ(costs.prefill.weight_bytes, bytes);
     EXPECT_EQ(costs.prefill.barriers, 2 * (2 + 1 + 2 + 2 + 2) + 1);

@@ -43,7 +43,8 @@ size_t Tile::n_rows() const {
 
 size_t tile_groups(const Matrix& matrix) {
   const size_t by_bytes = kTileBytes / matrix.packed.group_bytes;
-  return std::max<size_t>(1, std::min(by_bytes, matrix.packed.n_groups() / kTilesMin));
+  const size_t n = std::max<size_t>(1, std::min(by_bytes, matrix.packed.n_groups() / kTilesMin));
+  return n + n % 2;  // kernels take two groups at once
 }
 
 void cut_tiles(const Matrix& matrix, std::vector<Tile>& tiles) {

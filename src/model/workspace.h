@@ -136,8 +136,8 @@ class Workspace {
   uint64_t n_rows_ = 0;
 };
 
-// Cuts all rows of a matrix into tiles of about 128 KiB, at least 16 where there are that many
-// groups. The cut does not depend on the number of threads.
+// Cuts all rows of a matrix into tiles of about 128 KiB and pairs of groups, about 16 where there
+// are that many. The cut does not depend on the number of threads.
 void cut_tiles(const Matrix& matrix, std::vector<Tile>& tiles);
 // How many groups such a tile has.
 size_t tile_groups(const Matrix& matrix);
