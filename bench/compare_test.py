@@ -199,10 +199,10 @@ class Stored(unittest.TestCase):
     def test_results_of_other_programs_are_not_mixed(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "r.json")
-            results.Results(path, {"programs": {"maru": 1}}).save()
-            results.Results(path, {"programs": {"maru": 1}})
+            results.Results(path, {"programs": {"maru": {"sha256": 1, "commit": "a"}}}).save()
+            results.Results(path, {"programs": {"maru": {"sha256": 1, "commit": "b"}}})
             with self.assertRaisesRegex(ValueError, "another 'programs'"):
-                results.Results(path, {"programs": {"maru": 2}})
+                results.Results(path, {"programs": {"maru": {"sha256": 2, "commit": "a"}}})
 
     def test_each_peer_is_paired_with_ours_of_its_blocks(self):
         entry = data([block(run("maru", 20), run("a", 10), run("b", 40), run("maru", 20)),

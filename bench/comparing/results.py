@@ -21,7 +21,7 @@ class Results:
         if self.path.exists():
             self.data = json.loads(self.path.read_text(encoding="utf-8"))
             for key, value in header.items():
-                if self.data.get(key) != value:
+                if without_commits(self.data.get(key)) != without_commits(value):
                     raise ValueError(f"{path} was made with another '{key}'; choose another --out")
         else:
             self.data = {"format": FORMAT, **header, "models": {}, "cells": []}
@@ -39,6 +39,13 @@ class Results:
         entry = {"model": model, "cell": spec, "threads": threads, "trials": [], "blocks": []}
         self.data["cells"].append(entry)
         return entry
+
+
+def without_commits(value):
+    """A part of the header; programs are told apart by their SHA-256, as commits of text change no binary."""
+    if not isinstance(value, dict):
+        return value
+    return {key: without_commits(inner) for key, inner in value.items() if key != "commit"}
 
 
 def score(measurement):
