@@ -5,7 +5,8 @@
 namespace maru::importer {
 namespace {
 
-constexpr const Family* kFamilies[] = {&kLlama, &kQwen2, &kQwen3};
+constexpr const Family* kFamilies[] = {&kBert,  &kLlama, &kNomicBert,
+                                       &kQwen2, &kQwen3, &kXlmRoberta};
 
 }  // namespace
 

@@ -4,8 +4,11 @@
 
 namespace maru::importer {
 
+extern const Family kBert;
 extern const Family kLlama;
+extern const Family kNomicBert;
 extern const Family kQwen2;
 extern const Family kQwen3;
+extern const Family kXlmRoberta;
 
 }  // namespace maru::importer
