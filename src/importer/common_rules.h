@@ -23,11 +23,29 @@ inline constexpr Rule kTwoNorms[] = {{"attn_norm", "input_layernorm", norm},
 inline constexpr Rule kGatedRules[] = {{"ffn_gate", "mlp.gate_proj", nullptr, kDense},
                                        {"ffn_up", "mlp.up_proj", nullptr, kDense},
                                        {"ffn_down", "mlp.down_proj", nullptr, kDense}};
-// Experts, each in tensors of its own, or all in one of [n_expert, 2 * d_ff, d_model].
+// Experts, each in tensors of its own.
 inline constexpr Rule kExpertRules[] = {
     {"ffn_gate_inp", "mlp.gate", nullptr, kExperts},
     {"ffn_gate_exps", "mlp.experts.{}.gate_proj", nullptr, kExperts},
     {"ffn_up_exps", "mlp.experts.{}.up_proj", nullptr, kExperts},
-    {"ffn_down_exps", "mlp.experts.{}.down_proj", nullptr, kExperts}};
+    {"ffn_down_exps", "mlp.experts.{}.down_proj", nullptr, kExperts},
+    {"exp_probs_b.bias", "mlp.gate.e_score_correction_bias", nullptr,
+     kExperts | kExact | kOptional}};
+// An expert that all tokens go to.
+inline constexpr Rule kSharedExpertRules[] = {
+    {"ffn_gate_shexp", "mlp.shared_expert.gate_proj", nullptr, kExperts | kOptional},
+    {"ffn_up_shexp", "mlp.shared_expert.up_proj", nullptr, kExperts | kOptional},
+    {"ffn_down_shexp", "mlp.shared_expert.down_proj", nullptr, kExperts | kOptional},
+    {"ffn_gate_shexp", "mlp.shared_experts.gate_proj", nullptr, kExperts | kOptional},
+    {"ffn_up_shexp", "mlp.shared_experts.up_proj", nullptr, kExperts | kOptional},
+    {"ffn_down_shexp", "mlp.shared_experts.down_proj", nullptr, kExperts | kOptional},
+    {"ffn_gate_inp_shexp", "mlp.shared_expert_gate", nullptr, kExperts | kOptional}};
+
+// Kinds of layers: experts everywhere; in all behind the first first_k_dense_replace.
+inline Flags all_experts(Draft&, size_t) { return kAttention | kExperts; }
+inline Flags experts_after_dense(Draft& draft, size_t layer) {
+  const bool dense = layer < draft.config.count_or({"first_k_dense_replace"}, 0);
+  return kAttention | (dense ? kDense : kExperts);
+}
 
 }  // namespace maru::importer

@@ -78,7 +78,7 @@ void sizes_metadata(Draft& draft) {
 
 void rope_metadata(Draft& draft, uint64_t d_head) {
   HfConfig rope = draft.config.rope();
-  const double base = rope.number_or({"rope_theta"}, 10000.0);
+  double base = rope.number_or({"rope_theta"}, 10000.0);
   const auto n_rot = static_cast<uint64_t>(static_cast<double>(d_head) *
                                            rope.number_or({"partial_rotary_factor"}, 1.0));
   if (n_rot == 0 || n_rot > kRotationsMax) {
@@ -93,11 +93,15 @@ void rope_metadata(Draft& draft, uint64_t d_head) {
     yarn_metadata(draft, rope);
   } else if (type == "llama3") {
     draft.add_values("rope_freqs.weight", llama3_factors(rope, n_rot, base));
-  } else if (type != "default" && type != "longrope" && type != "su" && type != "dynamic") {
-    draft.fail(Error::unsupported(fmt::format(
-        "rope scaling '{}'; known are default, linear, yarn, llama3, and longrope and dynamic for "
-        "the families that have them",
-        type)));
+  } else if (type == "dynamic" && rope.has("alpha")) {
+    // Hunyuan's: a larger base, whatever the length.
+    const auto d = static_cast<double>(d_head);
+    base *= std::pow(rope.number({"alpha"}), d / (d - 2.0));
+  } else if (type != "default" && type != "longrope" && type != "su") {
+    draft.fail(
+        Error::unsupported(fmt::format("rope scaling '{}'; known are default, linear, yarn, "
+                                       "llama3, longrope and Hunyuan's dynamic",
+                                       type)));
   }
   draft.f32("rope.freq_base", base);
   if (const auto done = rope.finish(); !done.ok()) draft.fail(done.error());
@@ -108,6 +112,17 @@ void expert_metadata(Draft& draft) {
   if (n_expert == 0) return;
   draft.u32("expert_count", n_expert);
   draft.u32("expert_used_count", draft.config.count({"num_experts_per_tok", "moe_k"}));
+}
+
+void routed_expert_metadata(Draft& draft) {
+  HfConfig& config = draft.config;
+  draft.u32("leading_dense_block_count", config.count_or({"first_k_dense_replace"}, 0));
+  draft.u32("expert_feed_forward_length", config.count({"moe_intermediate_size"}));
+  draft.u32("expert_shared_count", config.count_or({"n_shared_experts"}, 0));
+  if (config.has("n_group")) draft.u32("expert_group_count", config.count({"n_group"}));
+  if (config.has("topk_group")) draft.u32("expert_group_used_count", config.count({"topk_group"}));
+  draft.f32("expert_weights_scale", config.number_or({"routed_scaling_factor"}, 1.0));
+  draft.flag("expert_weights_norm", config.flag_or("norm_topk_prob", false));
 }
 
 void decoder_metadata(Draft& draft) {

@@ -14,6 +14,8 @@ void sizes_metadata(Draft& draft);
 void rope_metadata(Draft& draft, uint64_t d_head);
 // expert_count and expert_used_count, where there are experts.
 void expert_metadata(Draft& draft);
+// Experts behind some dense layers, in groups, with shared ones.
+void routed_expert_metadata(Draft& draft);
 // Which layers have a window: where layer_types says so.
 std::vector<bool> window_layers(Draft& draft);
 

@@ -5,8 +5,13 @@
 namespace maru::importer {
 namespace {
 
-constexpr const Family* kFamilies[] = {&kBert,  &kLlama, &kNomicBert,
-                                       &kQwen2, &kQwen3, &kXlmRoberta};
+constexpr const Family* kFamilies[] = {
+    &kArcee,     &kBert,       &kCohere2,      &kDeepseek,  &kErnie,      &kErnieMoe,
+    &kExaone4,   &kGemma2,     &kGemma3,       &kGlm4,      &kGlm4Moe,    &kGptOss,
+    &kGranite,   &kGraniteMoe, &kHunyuanDense, &kLfm2,      &kLfm2Moe,    &kLlama,
+    &kMamba2,    &kMixtral,    &kNemotron,     &kNomicBert, &kOlmo2,      &kOlmoe,
+    &kPhi3,      &kQwen2,      &kQwen2Moe,     &kQwen3,     &kQwen35,     &kQwen3Moe,
+    &kQwen3Next, &kSeedOss,    &kSmolLm3,      &kStablelm,  &kStarcoder2, &kXlmRoberta};
 
 }  // namespace
 

@@ -43,7 +43,7 @@ struct Family {
   void (*metadata)(Draft&) = nullptr;
   Rules ends;  // outside layers
   std::string_view layers = "layers";
-  std::array<Rules, 5> layer;
+  std::array<Rules, 6> layer;
   // What layer i has: kAttention or kRecurrent, kDense or kExperts. nullptr: attention, dense.
   Flags (*kind)(Draft&, size_t layer) = nullptr;
   bool permute_rope = false;    // neighbours turn in GGUF, halves in the source

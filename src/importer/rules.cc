@@ -73,29 +73,32 @@ class Applier {
     const std::string from =
         from_root ? std::string(rule.from.substr(1)) : from_prefix + std::string(rule.from);
     if ((rule.flags & kExact) != 0) {
-      add(to, from, rule.arrange);
+      add(to, from, rule);
       if ((rule.flags & kOptional) == 0) expect(to, from);
       return;
     }
-    add(to + ".weight", from + ".weight", rule.arrange) ||
-        (family_.is_encoder && add(to + ".weight", from + ".gamma", rule.arrange));
-    add(to + ".bias", from + ".bias", rule.arrange) ||
-        (family_.is_encoder && add(to + ".bias", from + ".beta", rule.arrange));
+    add(to + ".weight", from + ".weight", rule) ||
+        (family_.is_encoder && add(to + ".weight", from + ".gamma", rule));
+    add(to + ".bias", from + ".bias", rule) ||
+        (family_.is_encoder && add(to + ".bias", from + ".beta", rule));
     if ((rule.flags & kOptional) == 0) expect(to + ".weight", from + ".weight");
   }
 
-  bool add(const std::string& to, const std::string& from, Draft::Arrange arrange) {
+  bool add(const std::string& to, const std::string& from, const Rule& rule) {
     const size_t brace = from.find("{}");
-    if (brace == std::string::npos) return draft_.add(to, from, arrange);
-    const auto name = [&](size_t e) {
-      return fmt::format("{}{}{}", from.substr(0, brace), e, from.substr(brace + 2));
+    if (brace == std::string::npos) return draft_.add(to, from, rule.arrange);
+    const auto name = [&](size_t i) {
+      return fmt::format("{}{}{}", from.substr(0, brace), i, from.substr(brace + 2));
     };
     if (!draft_.weights.has(name(0))) return false;
-    const uint64_t n_expert = n_experts(draft_);
+    // As many experts as the configuration says, as many heads as there are.
+    uint64_t n = n_experts(draft_);
+    if ((rule.flags & kExperts) == 0) {
+      for (n = 1; n < kHeadsMax && draft_.weights.has(name(n));) ++n;
+    }
     std::vector<std::string> names;
-    for (size_t e = 0; e < n_expert; ++e) names.push_back(name(e));
-    if (n_expert == 1) return draft_.add(to, names.front(), arrange);
-    return draft_.add_stacked(to, names, arrange);
+    for (size_t i = 0; i < n; ++i) names.push_back(name(i));
+    return draft_.add_stacked(to, names, rule.arrange);
   }
 
   void expect(std::string to, std::string from) {
