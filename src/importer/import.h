@@ -16,8 +16,6 @@
 
 namespace maru::importer {
 
-inline constexpr size_t kConfigBytesMax = 16 << 20;
-
 struct ImportOptions {
   std::optional<tensor::DType> dtype;  // of large tensors; as in the source where not given
   std::string pre;                     // name of the pre-tokenizer; recognised where empty
@@ -28,6 +26,9 @@ struct Import {
   Plan plan;
   std::string architecture;
 };
+
+// The metadata that every import sets besides its own: what the file's types are.
+void set_file_type(Plan& plan);
 
 // F32, F16 or BF16. Errors: kInvalidArgument names what is accepted.
 Result<tensor::DType> import_type(std::string_view name);

@@ -60,6 +60,7 @@ class RowMaker {
       return {};
     }
     const RowRef from = tensor_.row(row);
+    if (tensor_.is_raw) return copy_row(from, out);
     if (tensor_.scales != nullptr) return make_mxfp4(from, out);
     if (!fits(from, values_.size())) return misfit(tensor_, from);
     const size_t size = row_bytes_ / n_cols_;
@@ -80,6 +81,13 @@ class RowMaker {
   }
 
  private:
+  Result<void> copy_row(const RowRef& from, std::byte* out) {
+    const size_t n = from.tensor == nullptr ? 0 : from.tensor->bytes.size();
+    if (from.first > n || n - from.first < row_bytes_) return misfit(tensor_, from);
+    std::memcpy(out, from.tensor->bytes.data() + from.first, row_bytes_);
+    return {};
+  }
+
   // The source holds value 2i in the low half of byte i; GGUF's block holds value i there, and
   // value i + 16 in the high one, behind the scale.
   Result<void> make_mxfp4(const RowRef& from, std::byte* out) {

@@ -31,20 +31,23 @@ struct RowRef {
 enum class Change { kNone, kPlusOne, kMinusExp };
 
 struct NewTensor {
-  std::string name;
+  std::string name = {};
   tensor::DType dtype = tensor::DType::kF32;
-  std::vector<uint64_t> dims;  // as GGUF stores them: row length first
-  std::vector<const SourceTensor*> sources;
+  std::vector<uint64_t> dims = {};  // as GGUF stores them: row length first
+  std::vector<const SourceTensor*> sources = {};
   // Of the row with this number, over all dimensions but the first.
-  std::function<RowRef(uint64_t row)> row;
+  std::function<RowRef(uint64_t row)> row = {};
   // Where not empty: column c is value columns[c] of the n_source_cols that row() points at.
-  std::vector<uint32_t> columns;
+  std::vector<uint32_t> columns = {};
   uint64_t n_source_cols = 0;
   Change change = Change::kNone;
-  std::vector<float> values;  // instead of sources
+  std::vector<float> values = {};  // instead of sources
   // For MXFP4: the source's rows are nibbles, 16 bytes a block, and this holds a scale for each
   // block.
   const SourceTensor* scales = nullptr;
+
+  // The rows are in GGUF's blocks already: `first` counts bytes.
+  bool is_raw = false;
 
   uint64_t n_cols() const { return dims.front(); }
   uint64_t n_rows() const;

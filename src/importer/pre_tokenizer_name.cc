@@ -127,7 +127,7 @@ Result<std::string_view> pre_tokenizer_name(const Json& tokenizer) {
   for (const Known& known : kKnown) {
     if (known.steps != steps) continue;
     if (known.nfc == nfc && known.ignore_merges == ignore_merges) return known.name;
-    nearest = &known;
+    if (nearest == nullptr) nearest = &known;
   }
   const std::string hint =
       nearest == nullptr

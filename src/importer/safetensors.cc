@@ -122,7 +122,7 @@ size_t SourceTensor::n_elements() const {
 
 std::string SourceTensor::shape_text() const { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-Result<Safetensors> Safetensors::parse(std::span<const std::byte> bytes) {
+Result<std::vector<SourceTensor>> parse_safetensors(std::span<const std::byte> bytes) {
   uint64_t n_header = 0;
   if (bytes.size() < sizeof n_header) {
     return Error::corrupt(fmt::format("{} bytes are no safetensors file", bytes.size()));
@@ -162,22 +162,21 @@ Result<Safetensors> Safetensors::parse(std::span<const std::byte> bytes) {
     return std::pair(a.bytes.data(), a.bytes.size()) < std::pair(b.bytes.data(), b.bytes.size());
   });
   MARU_TRY_VOID(check_cover(tensors, data));
-  return Safetensors(std::move(tensors));
+  return tensors;
 }
 
-Result<Safetensors> Safetensors::open(const std::filesystem::path& path) {
+Result<SourceFile> open_safetensors(const std::filesystem::path& path) {
   MARU_TRY(mapping, MappedFile::open(path));
-  auto file = parse(mapping.bytes());
-  if (!file.ok()) {
-    Error error = std::move(file).error();
+  auto tensors = parse_safetensors(mapping.bytes());
+  if (!tensors.ok()) {
+    Error error = std::move(tensors).error();
     error.message = fmt::format("'{}': {}", path.string(), error.message);
     return error;
   }
-  file->mapping_ = std::move(mapping);
-  return file;
+  return SourceFile(std::move(mapping), std::move(tensors).value());
 }
 
-void Safetensors::drop(std::span<const std::byte> bytes) const {
+void SourceFile::drop(std::span<const std::byte> bytes) const {
   if (!mapping_) return;
   mapping_->drop(static_cast<size_t>(bytes.data() - mapping_->bytes().data()), bytes.size());
 }

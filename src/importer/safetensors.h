@@ -42,23 +42,27 @@ struct SourceTensor {
   std::string shape_text() const;  // "[4, 64]"
 };
 
-class Safetensors {
+// A mapped file and the tensors in it.
+class SourceFile {
  public:
-  // Errors: kNotFound, kIo; kCorrupt says what does not fit; kUnsupported names a type nobody
-  // knows.
-  static Result<Safetensors> open(const std::filesystem::path& path);
-  // The same over bytes that outlive it: tests and fuzz loops.
-  static Result<Safetensors> parse(std::span<const std::byte> bytes);
+  // Requires: the bytes of `tensors` are those of `mapping`.
+  SourceFile(MappedFile mapping, std::vector<SourceTensor> tensors)
+      : mapping_(std::move(mapping)), tensors_(std::move(tensors)) {}
+  // Over bytes that outlive it: tests and fuzz loops.
+  explicit SourceFile(std::vector<SourceTensor> tensors) : tensors_(std::move(tensors)) {}
 
   std::span<const SourceTensor> tensors() const { return tensors_; }
   // Tells the system that the bytes of a tensor of this file were read and need not stay in memory.
   void drop(std::span<const std::byte> bytes) const;
 
  private:
-  explicit Safetensors(std::vector<SourceTensor> tensors) : tensors_(std::move(tensors)) {}
-
-  std::optional<MappedFile> mapping_;  // none for parse()
-  std::vector<SourceTensor> tensors_;  // in the order of their bytes
+  std::optional<MappedFile> mapping_;
+  std::vector<SourceTensor> tensors_;
 };
+
+// The tensors of a safetensors file, in the order of their bytes.
+// Errors: kNotFound, kIo; kCorrupt says what does not fit; kUnsupported names a type nobody knows.
+Result<std::vector<SourceTensor>> parse_safetensors(std::span<const std::byte> bytes);
+Result<SourceFile> open_safetensors(const std::filesystem::path& path);
 
 }  // namespace maru::importer

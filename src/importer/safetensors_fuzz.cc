@@ -38,14 +38,14 @@ TEST(SafetensorsFuzz, AnyBytesAreAnErrorOrTensorsInside) {
     testing_support::mutate_bytes(file, rng, 420);
     const MemoryMeter meter;
     const auto bytes = std::as_bytes(std::span(file));
-    const auto opened = Safetensors::parse(bytes);
+    const auto opened = parse_safetensors(bytes);
     ASSERT_LE(meter.peak_bytes(), file.size() + kHostileMemoryMax);
     if (!opened.ok()) {
       ASSERT_FALSE(opened.error().message.empty());
       continue;
     }
     ++n_opened;
-    for (const SourceTensor& tensor : opened->tensors()) {
+    for (const SourceTensor& tensor : (*opened)) {
       ASSERT_GE(tensor.bytes.data(), bytes.data());
       ASSERT_LE(tensor.bytes.data() + tensor.bytes.size(), bytes.data() + bytes.size());
       ASSERT_GE(tensor.bytes.size(), tensor.n_elements());

@@ -17,7 +17,7 @@ std::span<const std::byte> bytes_of(const std::string& file) {
 }
 
 std::string why_not(const std::string& file) {
-  const auto opened = Safetensors::parse(bytes_of(file));
+  const auto opened = parse_safetensors(bytes_of(file));
   return opened.ok() ? "it was taken" : opened.error().message;
 }
 
@@ -32,18 +32,18 @@ TEST(Safetensors, GivesNamesTypesShapesAndBytes) {
   writer.add("b", "BF16", {2}, "abcd");
   writer.add("one", "F16", {}, "xy");
   const std::string file = writer.finish();
-  const auto opened = Safetensors::parse(bytes_of(file));
+  const auto opened = parse_safetensors(bytes_of(file));
   ASSERT_TRUE(opened.ok()) << opened.error().message;
-  ASSERT_EQ(opened->tensors().size(), 3u);
-  const SourceTensor& w = opened->tensors()[0];
+  ASSERT_EQ((*opened).size(), 3u);
+  const SourceTensor& w = (*opened)[0];
   EXPECT_EQ(w.name, "w");
   EXPECT_EQ(w.type, SourceType::kF32);
   EXPECT_THAT(w.shape, ElementsAre(2, 3));
   EXPECT_EQ(w.n_rows(), 2u);
   EXPECT_EQ(w.n_cols(), 3u);
   EXPECT_EQ(w.bytes.size(), 24u);
-  EXPECT_EQ(opened->tensors()[1].type, SourceType::kBF16);
-  EXPECT_EQ(opened->tensors()[2].n_elements(), 1u);
+  EXPECT_EQ((*opened)[1].type, SourceType::kBF16);
+  EXPECT_EQ((*opened)[2].n_elements(), 1u);
 }
 
 TEST(Safetensors, MetadataIsNoTensorAndOrderIsThatOfTheBytes) {
@@ -51,10 +51,10 @@ TEST(Safetensors, MetadataIsNoTensorAndOrderIsThatOfTheBytes) {
       R"({"__metadata__":{"format":"pt"},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]},)"
       R"("a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})",
       "abcd");
-  const auto opened = Safetensors::parse(bytes_of(file));
+  const auto opened = parse_safetensors(bytes_of(file));
   ASSERT_TRUE(opened.ok()) << opened.error().message;
-  ASSERT_EQ(opened->tensors().size(), 2u);
-  EXPECT_EQ(opened->tensors()[0].name, "a");
+  ASSERT_EQ((*opened).size(), 2u);
+  EXPECT_EQ((*opened)[0].name, "a");
 }
 
 TEST(Safetensors, SaysWhatIsWrongWithTheFile) {

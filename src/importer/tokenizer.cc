@@ -17,12 +17,38 @@ using text::Vocab;
 
 constexpr size_t kStepsMax = 64;
 constexpr size_t kTemplatesMax = 64;
+constexpr size_t kEndsMax = 64;
+constexpr std::array<std::string_view, 3> kNoNumbers = {"-Infinity", "Infinity", "NaN"};
+
+// Python's writers put numbers into JSON that JSON does not have: those become null.
+std::string without_infinities(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (!in_string) {
+      const std::string_view rest = text.substr(i);
+      const auto found = std::ranges::find_if(
+          kNoNumbers, [&](std::string_view word) { return rest.starts_with(word); });
+      if (found != kNoNumbers.end()) {
+        out += "null";
+        i += found->size() - 1;
+        continue;
+      }
+    }
+    if (text[i] == '"') in_string = !in_string;
+    out += text[i];
+    if (in_string && text[i] == '\\' && i + 1 < text.size()) out += text[++i];
+  }
+  return out;
+}
 
 Result<Json> read_json(const fs::path& path, size_t n_bytes_max) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return Json();
   MARU_TRY(text, read_file(path, n_bytes_max));
   auto json = parse_json(text);
+  if (!json.ok()) json = parse_json(without_infinities(text));
   if (json.ok()) return json;
   return Error::corrupt(fmt::format("'{}': {}", path.filename().string(), json.error().message));
 }
@@ -95,13 +121,12 @@ class Writer {
     if (bos.empty() && !is_bert) bos = !frame.first.empty() ? frame.first : name("cls_token");
     if (eos.empty() && !is_bert) eos = !frame.last.empty() ? frame.last : name("sep_token");
     id("bos", bos);
-    id("eos", eos);
+    if (!is_bert) ends(eos);
     id("unknown", name("unk_token"));
     id("seperator", name("sep_token"));  // the format's own spelling
     id("padding", name("pad_token"));
     id("cls", name("cls_token"));
     id("mask", name("mask_token"));
-    second_end(eos);
     flag("add_bos_token", frame.known ? !frame.first.empty() : config_flag("add_bos_token"));
     flag("add_eos_token",
          frame.known ? !frame.last.empty() && !is_bert : config_flag("add_eos_token"));
@@ -145,15 +170,26 @@ class Writer {
     out_.set_u32(fmt::format("tokenizer.ggml.{}_token_id", key), static_cast<uint32_t>(id));
   }
 
-  // Generation stops at several tokens; GGUF names a second one.
-  void second_end(std::string_view eos) {
-    const Json& ends = member(files_.generation, "eos_token_id");
-    if (!ends.is_array()) return;
-    for (const Json& end : ends) {
-      if (!end.is_number_unsigned() || end.get<uint64_t>() >= vocab_.pieces.size()) continue;
-      if (vocab_.pieces[end.get<size_t>()] == eos) continue;
-      return set_id("eot", end.get<TokenId>());
+  // The tokens that end a generation: what the tokenizer says, then what the others add. GGUF
+  // names two.
+  void ends(std::string_view eos) {
+    std::vector<TokenId> ids;
+    const auto add = [&](const Json& id) {
+      if (!id.is_number_unsigned() || id.get<uint64_t>() >= vocab_.pieces.size()) return;
+      const auto token = id.get<TokenId>();
+      if (std::ranges::find(ids, token) == ids.end()) ids.push_back(token);
+    };
+    if (const auto found = find_token(vocab_, eos)) add(Json(static_cast<uint64_t>(*found)));
+    for (const auto& [file, key] :
+         {std::pair(&files_.generation, "eos_token_id"), std::pair(&files_.model, "eos_token_id"),
+          std::pair(&files_.model, "eod_token_id")}) {
+      const Json& value = member(*file, key);
+      if (!value.is_array()) add(value);
+      for (size_t i = 0; value.is_array() && i < std::min(value.size(), kEndsMax); ++i)
+        add(value[i]);
     }
+    if (!ids.empty()) set_id("eos", ids[0]);
+    if (ids.size() > 1) set_id("eot", ids[1]);
   }
 
   Result<void> named_templates(const Json& stored) {
@@ -178,6 +214,8 @@ class Writer {
   const Vocab& vocab_;
   gguf::Writer& out_;
 };
+
+}  // namespace
 
 void write_vocab(const TokenizerDraft& draft, gguf::Writer& out) {
   const Vocab& vocab = draft.vocab;
@@ -204,8 +242,6 @@ void write_vocab(const TokenizerDraft& draft, gguf::Writer& out) {
     }
   }
 }
-
-}  // namespace
 
 const Json& member(const Json& object, std::string_view key) {
   static const Json kNull;
@@ -290,8 +326,12 @@ Result<TokenizerFiles> TokenizerFiles::read(const fs::path& folder) {
   TokenizerFiles files;
   MARU_TRY(tokenizer, read_json(folder / "tokenizer.json", kTokenizerBytesMax));
   MARU_TRY(config, read_json(folder / "tokenizer_config.json", kSideFileBytesMax));
+  MARU_TRY(model, read_json(folder / "config.json", kSideFileBytesMax));
   MARU_TRY(generation, read_json(folder / "generation_config.json", kSideFileBytesMax));
   MARU_TRY(special, read_json(folder / "special_tokens_map.json", kSideFileBytesMax));
+  if (model.is_null()) {
+    return Error::not_found(fmt::format("'{}' has no config.json", folder.string()));
+  }
   if (!tokenizer.is_object()) {
     std::error_code ignored;
     const bool has_model = fs::exists(folder / "tokenizer.model", ignored);
@@ -299,6 +339,7 @@ Result<TokenizerFiles> TokenizerFiles::read(const fs::path& folder) {
                                         has_model ? "; tokenizer.model alone is not read" : ""));
   }
   files.tokenizer = std::move(tokenizer), files.config = std::move(config);
+  files.model = std::move(model);
   files.generation = std::move(generation), files.special = std::move(special);
   std::error_code ignored;
   if (fs::exists(folder / "chat_template.jinja", ignored)) {

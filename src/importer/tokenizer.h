@@ -24,6 +24,7 @@ inline constexpr size_t kSideFileBytesMax = 16 << 20;
 struct TokenizerFiles {
   Json tokenizer;
   Json config;                               // tokenizer_config.json
+  Json model;                                // config.json
   Json generation;                           // generation_config.json
   Json special;                              // special_tokens_map.json
   std::optional<std::string> chat_template;  // chat_template.jinja
@@ -43,6 +44,9 @@ struct TokenizerDraft {
 // Errors: kCorrupt, kUnsupported.
 Result<void> add_tokenizer(const TokenizerFiles& files, size_t n_vocab, std::string_view pre_name,
                            gguf::Writer& metadata);
+
+// Sets the keys of a vocabulary alone.
+void write_vocab(const TokenizerDraft& draft, gguf::Writer& out);
 
 // The pieces of tokenizer.json's model and its added tokens. Errors: kCorrupt, kUnsupported.
 Result<TokenizerDraft> draft_bpe(const Json& tokenizer, size_t n_vocab, std::string_view pre_name);

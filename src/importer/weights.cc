@@ -36,7 +36,7 @@ Result<std::set<std::string>> part_names(const Json& index) {
 
 }  // namespace
 
-Result<void> Weights::add_part(Safetensors part, const std::string& name) {
+Result<void> Weights::add_part(SourceFile part, const std::string& name) {
   parts_.push_back(std::move(part));
   for (const SourceTensor& tensor : parts_.back().tensors()) {
     if (!by_name_.try_emplace(tensor.name, Place{&tensor, parts_.size() - 1, false}).second) {
@@ -48,16 +48,16 @@ Result<void> Weights::add_part(Safetensors part, const std::string& name) {
 }
 
 Result<Weights> Weights::open_file(const fs::path& file) {
-  MARU_TRY(part, Safetensors::open(file));
+  MARU_TRY(part, open_safetensors(file));
   Weights weights;
   MARU_TRY_VOID(weights.add_part(std::move(part), file.string()));
   return weights;
 }
 
 Result<Weights> Weights::parse(std::span<const std::byte> bytes) {
-  MARU_TRY(part, Safetensors::parse(bytes));
+  MARU_TRY(tensors, parse_safetensors(bytes));
   Weights weights;
-  MARU_TRY_VOID(weights.add_part(std::move(part), "bytes"));
+  MARU_TRY_VOID(weights.add_part(SourceFile(std::move(tensors)), "bytes"));
   return weights;
 }
 
@@ -77,7 +77,7 @@ Result<Weights> Weights::open_folder(const fs::path& folder) {
   MARU_TRY(names, part_names(*index));
   Weights weights;
   for (const std::string& name : names) {
-    MARU_TRY(part, Safetensors::open(folder / name));
+    MARU_TRY(part, open_safetensors(folder / name));
     MARU_TRY_VOID(weights.add_part(std::move(part), name));
   }
   for (const auto& [tensor, file] : (*index)["weight_map"].items()) {
@@ -102,7 +102,7 @@ const SourceTensor* Weights::take(std::string_view name) {
 
 std::vector<const SourceTensor*> Weights::unused() const {
   std::vector<const SourceTensor*> tensors;
-  for (const Safetensors& part : parts_) {
+  for (const SourceFile& part : parts_) {
     for (const SourceTensor& tensor : part.tensors()) {
       if (!by_name_.at(tensor.name).used) tensors.push_back(&tensor);
     }

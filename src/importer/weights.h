@@ -25,6 +25,9 @@ class Weights {
   // Over the bytes of one file, which outlive it: tests and fuzz loops.
   static Result<Weights> parse(std::span<const std::byte> bytes);
 
+  // Errors: kCorrupt where a name is there already.
+  Result<void> add_part(SourceFile part, const std::string& name);
+
   // nullptr where there is none. Counts as used.
   const SourceTensor* take(std::string_view name);
   bool has(std::string_view name) const { return find(name) != nullptr; }
@@ -42,9 +45,7 @@ class Weights {
     bool used = false;
   };
 
-  Result<void> add_part(Safetensors part, const std::string& name);
-
-  std::vector<Safetensors> parts_;
+  std::vector<SourceFile> parts_;
   std::unordered_map<std::string_view, Place> by_name_;
 };
 

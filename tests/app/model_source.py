@@ -137,9 +137,10 @@ def tokenizer_json(gguf):
         "added_tokens": [{"id": i, "content": text, "special": kind == 3, "normalized": False}
                          for i, (text, kind) in enumerate(zip(tokens, kinds)) if kind in (3, 4)],
         "normalizer": {"type": "NFC"} if pre == "qwen2" else None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
-            {"type": "Split", "pattern": {"Regex": PATTERNS[pre]}, "behavior": "Isolated", "invert": False},
-            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]},
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True} if pre == "gpt-2" else {
+            "type": "Sequence", "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": PATTERNS[pre]}, "behavior": "Isolated", "invert": False},
+                {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]},
         "decoder": {"type": "ByteLevel"},
         "model": {"type": "BPE", "ignore_merges": pre == "llama-bpe",
                   "vocab": {text: i for i, (text, kind) in enumerate(zip(tokens, kinds)) if kind == 1},
