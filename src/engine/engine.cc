@@ -12,8 +12,13 @@ using model::kBlockTokens;
 
 // A step evaluates as many prompt tokens as take about this long: others' tokens, new requests and
 // cancels wait for it. The results do not depend on it (batch invariance).
-constexpr double kStepSecondsMax = 0.25;
-constexpr double kStepSecondsMin = 0.1;
+struct StepSeconds {
+  double min;
+  double max;
+};
+constexpr StepSeconds kStepSeconds = {0.1, 0.25};
+// Where nobody else waits but a cancel: longer passes read the weights less often.
+constexpr StepSeconds kStepSecondsAlone = {0.2, 0.45};
 constexpr size_t kStepTokensFirst = 128;
 constexpr size_t kStepTokensMin = 32;
 constexpr size_t kStepTokensMax = 1024;
@@ -173,7 +178,7 @@ bool Engine::step() {
   for (const Work& work : batch) n_tokens += work.n_tokens;
   const int64_t begin_ns = clock_.monotonic_ns();
   forward(batch);
-  adapt_budget(seconds_since(begin_ns), n_tokens);
+  adapt_budget(seconds_since(begin_ns), n_tokens, batch.size() == 1);
   size_t row = 0;
   for (const Work& work : batch) {
     Sequence& sequence = *sequences_.at(work.id);
@@ -271,10 +276,11 @@ void Engine::forward(const std::vector<Work>& batch) {
   model_.forward(slices, *kv_, std::span(logits_).first(n_rows * n_vocab_));
 }
 
-void Engine::adapt_budget(double seconds, size_t n_tokens) {
-  if (seconds > kStepSecondsMax) {
+void Engine::adapt_budget(double seconds, size_t n_tokens, bool alone) {
+  const StepSeconds wanted = alone ? kStepSecondsAlone : kStepSeconds;
+  if (seconds > wanted.max) {
     n_step_tokens_ = std::max(kStepTokensMin, n_step_tokens_ / 2);
-  } else if (seconds < kStepSecondsMin && n_tokens * 2 > n_step_tokens_) {
+  } else if (seconds < wanted.min && n_tokens * 2 > n_step_tokens_) {
     n_step_tokens_ = std::min(kStepTokensMax, n_step_tokens_ * 2);  // a full step was quick
   }
 }

@@ -86,7 +86,7 @@ class Engine {
   StateId take_state();
   void keep_border_state(Sequence& sequence);
   void forward(const std::vector<Work>& batch);
-  void adapt_budget(double seconds, size_t n_tokens);
+  void adapt_budget(double seconds, size_t n_tokens, bool alone);
   void generate(Sequence& sequence, std::span<float> logits);
   void score(Sequence& sequence, std::span<const float> rows, size_t n_rows);
   TokenLogprob make_logprob(const Sampler::Draw& draw) const;
