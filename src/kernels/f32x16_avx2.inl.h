@@ -63,6 +63,13 @@ struct F32x16 {
     return _mm256_castsi256_ps(_mm256_add_epi32(shifted, _mm256_set1_epi32(0x3f800000)));
   }
   friend MARU_INLINE F32x16 pow2(F32x16 t) { return {pow2_half(t.lo), pow2_half(t.hi)}; }
+  static MARU_INLINE __m256 times_pow2_half(__m256 p, __m256 t) {
+    const __m256i shifted = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), shifted));
+  }
+  friend MARU_INLINE F32x16 times_pow2(F32x16 p, F32x16 t) {
+    return {times_pow2_half(p.lo, t.lo), times_pow2_half(p.hi, t.hi)};
+  }
   MARU_INLINE float sum() const {
     const __m256 s8 = _mm256_add_ps(lo, hi);
     const __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));

@@ -39,6 +39,10 @@ struct F32x16 {
     const __m512i shifted = _mm512_slli_epi32(_mm512_castps_si512(t.v), 23);
     return {_mm512_castsi512_ps(_mm512_add_epi32(shifted, _mm512_set1_epi32(0x3f800000)))};
   }
+  friend MARU_INLINE F32x16 times_pow2(F32x16 p, F32x16 t) {
+    const __m512i shifted = _mm512_slli_epi32(_mm512_castps_si512(t.v), 23);
+    return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p.v), shifted))};
+  }
   MARU_INLINE float sum() const {
     const __m256 low = _mm512_castps512_ps256(v);
     const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));

@@ -81,6 +81,12 @@ struct F32x16 {
     }
     return r;
   }
+  // p * 2^n from t as in pow2, where both p and the product are normal numbers.
+  friend F32x16 times_pow2(const F32x16& p, const F32x16& t) {
+    return zip(p, t, [](float x, float y) {
+      return std::bit_cast<float>(std::bit_cast<uint32_t>(x) + (std::bit_cast<uint32_t>(y) << 23));
+    });
+  }
   // Lanes added in halves: i with i + 8, then + 4, + 2, + 1.
   float sum() const {
     float s[16];

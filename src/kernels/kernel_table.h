@@ -67,10 +67,14 @@ struct MatmulTable {
                  size_t act_stride, size_t n_tokens, float* y, size_t y_stride);
 };
 
-// Which keys of a KV block one query may see: [first, last), empty where first == last.
+// Scores of attention are exponents of 2: what a model gives as exponents of e is multiplied by
+// this, best as part of the queries' scale.
+inline constexpr float kScoreUnit = 1.44269504f;  // log2 e
+
+// Which keys of a span one query may see: [first, last), empty where first == last.
 struct KeyRange {
-  uint8_t first = 0;
-  uint8_t last = 0;
+  uint16_t first = 0;
+  uint16_t last = 0;
 };
 
 // What all columns of a head's state share in one token's step.
@@ -111,17 +115,16 @@ struct OpsTable {
   // Nearest f16, ties to even; what is beyond the largest finite value becomes that value.
   void (*to_f16)(const float* x, uint16_t* y, size_t n);
 
-  // Attention of n_q queries over one block of cached tokens: one partial per query, that is its
-  // largest score, the sum of exp(score - max) and the values weighted by that. The sums run over
+  // Attention of n_q queries over one span of cached tokens: one partial per query, that is its
+  // largest score, the sum of 2^(score - max) and the values weighted by that. The sums run over
   // the keys in order. Layout of a KV block: kernels/kv_block.h.
-  // Shapes: q [n_q, shape.d_k], already scaled; keys [n_q]; out [n_q, shape.v_stride()];
-  // max, sum [n_q]. softcap: 0 = none, else scores become softcap * tanh(score / softcap).
-  // An empty range gives max -inf, sum 0 and out 0.
-  void (*attention_block)(const float* q, const KeyRange* keys, size_t n_q, const KvShape& shape,
-                          const uint16_t* k_block, const uint16_t* v_block, float softcap,
-                          float* out, float* max, float* sum);
+  // Shapes: q [n_q, shape.d_k], scaled, kScoreUnit included; keys [n_q]; out [n_q,
+  // shape.v_stride()]; max, sum [n_q]. softcap: 0 = none, else scores become softcap *
+  // tanh(score / softcap); in the unit of the scores. An empty range gives max -inf, sum 0, out 0.
+  void (*attention_span)(const float* q, const KeyRange* keys, size_t n_q, const KvShape& shape,
+                         const KvSpan& span, float softcap, float* out, float* max, float* sum);
 
-  // Folds a partial into the running result of the blocks before it. Shapes: as above.
+  // Folds a partial into the running result of the spans before it. Shapes: as above.
   void (*attention_merge)(const float* part_out, const float* part_max, const float* part_sum,
                           size_t n_q, size_t v_stride, float* out, float* max, float* sum);
 

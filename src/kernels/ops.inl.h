@@ -183,70 +183,119 @@ void to_f16(const float* x, uint16_t* y, size_t n) {
   });
 }
 
-// scores[r][j] = dot(q[r], key j): one chain of fma over the dimensions in order.
+// 2^x for x <= 0: 1 at 0, 0 below -125 and for NaN. x = n + f with |f| <= 1/2, both exact; then a
+// polynomial of degree 6 in f, minimax with 2^0 = 1. Accuracy: 0.7 ulp (kernels_test measures it).
+MARU_INLINE F32x16 exp2_weight(const F32x16& x) {
+  const F32x16 t = x + F32x16::all(kRoundMagic);
+  const F32x16 f = x - (t - F32x16::all(kRoundMagic));
+  F32x16 p = F32x16::all(1.5353362e-4f);
+  p = fma(p, f, F32x16::all(1.3398875e-3f));
+  p = fma(p, f, F32x16::all(9.618437e-3f));
+  p = fma(p, f, F32x16::all(5.5503324e-2f));
+  p = fma(p, f, F32x16::all(2.4022648e-1f));
+  p = fma(p, f, F32x16::all(6.931472e-1f));
+  p = fma(p, f, F32x16::all(1.0f));
+  return where_at_least(x, F32x16::all(-125.0f), times_pow2(p, t));
+}
+
+// Rows of queries that walk the blocks of a span together: a block of 64 x 128 keys (or values) is
+// 16 KiB and stays in the L1 cache beside their scores.
+constexpr size_t kSpanRows = 32;
+constexpr size_t kSpanVecs = kSpanTokens / 16;
+
+// scores[r][j] = dot(q[r], key j): one chain of fma over the dimensions in order. `ahead` is what
+// will be read next, as long as this block, or null.
 // Budget with AVX-512 and 6 rows, per dimension: 4 conversions, 6 broadcasts, 24 fma.
-template <size_t kRows>
-MARU_INLINE void block_scores(const float* q, size_t d_k, const uint16_t* k_block, float* scores) {
-  for (size_t key = 0; key < kKvTokens; key += 16 * kTileVecs) {
-    F32x16 sum[kRows][kTileVecs];
-    for (auto& row : sum) {
-      for (F32x16& s : row) s = F32x16::all(0.0f);
-    }
-    for (size_t d = 0; d < d_k; ++d) {
-      F32x16 k[kTileVecs];
-      for (size_t j = 0; j < kTileVecs; ++j) {
-        k[j] = F32x16::load_f16(k_block + d * kKvTokens + key + 16 * j);
-      }
-      for (size_t r = 0; r < kRows; ++r) {
-        const F32x16 value = F32x16::all(q[r * d_k + d]);
-        for (size_t j = 0; j < kTileVecs; ++j) sum[r][j] = fma(value, k[j], sum[r][j]);
-      }
-    }
-    for (size_t r = 0; r < kRows; ++r) {
-      for (size_t j = 0; j < kTileVecs; ++j) {
-        sum[r][j].store(scores + r * kKvTokens + key + 16 * j);
-      }
-    }
-  }
-}
-
-// Scores become weights in place: masked, capped, less their maximum, exponentiated.
-MARU_INLINE void block_weights(KeyRange keys, float softcap, float* scores, float* max_out,
-                               float* sum_out) {
-  F32x16 s[4];
-  if (softcap != 0.0f) {
-    for (size_t j = 0; j < 4; ++j) {
-      const F32x16 x = F32x16::load(scores + 16 * j) / F32x16::all(softcap);
-      (tanh(x) * F32x16::all(softcap)).store(scores + 16 * j);
-    }
-  }
-  constexpr float kMasked = -std::numeric_limits<float>::infinity();
-  for (size_t j = 0; j < keys.first; ++j) scores[j] = kMasked;
-  for (size_t j = keys.last; j < kKvTokens; ++j) scores[j] = kMasked;
-  for (size_t j = 0; j < 4; ++j) s[j] = F32x16::load(scores + 16 * j);
-  const float best = max(max(s[0], s[1]), max(s[2], s[3])).largest();
-  const F32x16 less = F32x16::all(best);
-  for (size_t j = 0; j < 4; ++j) {
-    s[j] = exp(s[j] - less);  // 0 where masked; all 0 where best is -inf (the difference is NaN)
-    s[j].store(scores + 16 * j);
-  }
-  *max_out = best;
-  *sum_out = ((s[0] + s[1]) + (s[2] + s[3])).sum();
-}
-
-// out[r] = sum over keys in [first, last), in order, of weights[r][key] * value of the key.
 template <size_t kRows, size_t kVecs>
-MARU_INLINE void weighted_values(const float* weights, size_t first, size_t last,
-                                 const uint16_t* v_block, size_t v_stride, float* out) {
+MARU_INLINE void key_scores(const float* q, size_t d_k, const uint16_t* keys, float* scores,
+                            const uint16_t* ahead) {
   F32x16 sum[kRows][kVecs];
   for (auto& row : sum) {
     for (F32x16& s : row) s = F32x16::all(0.0f);
   }
-  for (size_t key = first; key < last; ++key) {
-    F32x16 v[kVecs];
-    for (size_t j = 0; j < kVecs; ++j) v[j] = F32x16::load_f16(v_block + key * v_stride + 16 * j);
+  for (size_t d = 0; d < d_k; ++d) {
+    if (ahead != nullptr) {
+      __builtin_prefetch(ahead + d * kKvTokens);
+      __builtin_prefetch(ahead + d * kKvTokens + kKvTokens / 2);
+    }
+    F32x16 k[kVecs];
+    for (size_t j = 0; j < kVecs; ++j) k[j] = F32x16::load_f16(keys + d * kKvTokens + 16 * j);
     for (size_t r = 0; r < kRows; ++r) {
-      const F32x16 weight = F32x16::all(weights[r * kKvTokens + key]);
+      const F32x16 value = F32x16::all(q[r * d_k + d]);
+      for (size_t j = 0; j < kVecs; ++j) sum[r][j] = fma(value, k[j], sum[r][j]);
+    }
+  }
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t j = 0; j < kVecs; ++j) sum[r][j].store(scores + r * kSpanTokens + 16 * j);
+  }
+}
+
+// The scores of keys [first, last) of a block, and of some beside them.
+template <size_t kRows>
+MARU_INLINE void block_scores(const float* q, size_t d_k, const uint16_t* k_block, size_t first,
+                              size_t last, float* scores, const uint16_t* ahead) {
+  constexpr size_t kTileKeys = 16 * kTileVecs;
+  for (size_t key = first / kTileKeys * kTileKeys; key < last; key += kTileKeys) {
+    key_scores<kRows, kTileVecs>(q, d_k, k_block + key, scores + key, ahead);
+    ahead = nullptr;
+  }
+}
+
+// One row's scores of the blocks [first, last) / 64 become weights in place: capped, masked by
+// `keys`, less their maximum, exponentiated.
+MARU_INLINE void span_weights(KeyRange keys, size_t first, size_t last, float softcap,
+                              float* scores, float* max_out, float* sum_out) {
+  constexpr float kMasked = -std::numeric_limits<float>::infinity();
+  const size_t begin = first / kKvTokens * kKvTokens;
+  const size_t end = (last + kKvTokens - 1) / kKvTokens * kKvTokens;
+  if (softcap != 0.0f) {
+    for (size_t j = keys.first / 16 * 16; j < keys.last; j += 16) {
+      const F32x16 x = F32x16::load(scores + j) / F32x16::all(softcap);
+      (tanh(x) * F32x16::all(softcap)).store(scores + j);
+    }
+  }
+  for (size_t j = begin; j < end && j < keys.first; ++j) scores[j] = kMasked;
+  for (size_t j = keys.last > begin ? keys.last : begin; j < end; ++j) scores[j] = kMasked;
+  F32x16 best[4], sum[4];
+  for (size_t j = 0; j < 4; ++j) {
+    best[j] = F32x16::all(kMasked);
+    sum[j] = F32x16::all(0.0f);
+  }
+  for (size_t key = begin; key < end; key += kKvTokens) {
+    for (size_t j = 0; j < 4; ++j) best[j] = max(best[j], F32x16::load(scores + key + 16 * j));
+  }
+  const float top = max(max(best[0], best[1]), max(best[2], best[3])).largest();
+  const F32x16 less = F32x16::all(top);
+  for (size_t key = begin; key < end; key += kKvTokens) {
+    for (size_t j = 0; j < 4; ++j) {
+      // 0 where masked; all 0 where top is -inf (the difference is NaN).
+      const F32x16 weight = exp2_weight(F32x16::load(scores + key + 16 * j) - less);
+      weight.store(scores + key + 16 * j);
+      sum[j] = sum[j] + weight;
+    }
+  }
+  *max_out = top;
+  *sum_out = ((sum[0] + sum[1]) + (sum[2] + sum[3])).sum();
+}
+
+// out[r] (from 0 where `fresh`) += weights[r][key] * value of the key, for n keys in order.
+template <size_t kRows, size_t kVecs>
+MARU_INLINE void weighted_values(const float* weights, size_t n, const uint16_t* values,
+                                 size_t v_stride, bool fresh, float* out, const uint16_t* ahead) {
+  F32x16 sum[kRows][kVecs];
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t j = 0; j < kVecs; ++j) {
+      sum[r][j] = fresh ? F32x16::all(0.0f) : F32x16::load(out + r * v_stride + 16 * j);
+    }
+  }
+  for (size_t key = 0; key < n; ++key) {
+    if (ahead != nullptr) {
+      for (size_t j = 0; j < kVecs; j += 2) __builtin_prefetch(ahead + 16 * (key * kVecs + j));
+    }
+    F32x16 v[kVecs];
+    for (size_t j = 0; j < kVecs; ++j) v[j] = F32x16::load_f16(values + key * v_stride + 16 * j);
+    for (size_t r = 0; r < kRows; ++r) {
+      const F32x16 weight = F32x16::all(weights[r * kSpanTokens + key]);
       for (size_t j = 0; j < kVecs; ++j) sum[r][j] = fma(weight, v[j], sum[r][j]);
     }
   }
@@ -256,58 +305,126 @@ MARU_INLINE void weighted_values(const float* weights, size_t first, size_t last
 }
 
 template <size_t kRows>
-void attention_rows(const float* q, const KeyRange* keys, const KvShape& shape,
-                    const uint16_t* k_block, const uint16_t* v_block, float softcap, float* out,
-                    float* max, float* sum) {
-  alignas(64) float scores[kRows * kKvTokens];
-  block_scores<kRows>(q, shape.d_k, k_block, scores);
-  size_t first = kKvTokens;
-  size_t last = 0;
-  for (size_t r = 0; r < kRows; ++r) {
-    block_weights(keys[r], softcap, scores + r * kKvTokens, max + r, sum + r);
-    if (keys[r].first >= keys[r].last) continue;
-    first = keys[r].first < first ? keys[r].first : first;
-    last = keys[r].last > last ? keys[r].last : last;
-  }
-  const size_t v_stride = shape.v_stride();
+MARU_INLINE void block_values(const float* weights, size_t n, const uint16_t* values,
+                              size_t v_stride, bool fresh, float* out, const uint16_t* ahead) {
   size_t d = 0;
   for (; d + 16 * kTileVecs <= v_stride; d += 16 * kTileVecs) {
-    weighted_values<kRows, kTileVecs>(scores, first, last, v_block + d, v_stride, out + d);
+    weighted_values<kRows, kTileVecs>(weights, n, values + d, v_stride, fresh, out + d,
+                                      ahead == nullptr ? nullptr : ahead + d * kKvTokens);
   }
   for (; d < v_stride; d += 16) {
-    weighted_values<kRows, 1>(scores, first, last, v_block + d, v_stride, out + d);
+    weighted_values<kRows, 1>(weights, n, values + d, v_stride, fresh, out + d, nullptr);
   }
 }
 
-template <size_t kRows>
-void attention_tiles(const float* q, const KeyRange* keys, size_t n_q, const KvShape& shape,
-                     const uint16_t* k_block, const uint16_t* v_block, float softcap, float* out,
-                     float* max, float* sum) {
-  size_t r = 0;
-  for (; r + kRows <= n_q; r += kRows) {
-    attention_rows<kRows>(q + r * shape.d_k, keys + r, shape, k_block, v_block, softcap,
-                          out + r * shape.v_stride(), max + r, sum + r);
+// Up to kTileRows rows, and the keys of the span that any of them sees.
+struct RowTile {
+  size_t row;
+  size_t n_rows;
+  size_t first;
+  size_t last;
+
+  // Its keys in a block that begins at key `begin` of the span.
+  size_t first_in(size_t begin) const { return first > begin ? first - begin : 0; }
+  size_t last_in(size_t begin) const {
+    if (last <= begin) return 0;
+    return last - begin < kKvTokens ? last - begin : kKvTokens;
   }
+};
+
+// Tiles as equal as can be: 7 rows are 4 and 3, not 6 and 1. Returns how many.
+MARU_INLINE size_t cut_rows(const KeyRange* keys, size_t n_q, RowTile* tiles) {
+  const size_t n_tiles = (n_q + kTileRows - 1) / kTileRows;
+  for (size_t i = 0, row = 0; i < n_tiles; ++i) {
+    const size_t end = n_q * (i + 1) / n_tiles;
+    tiles[i] = {row, end - row, kSpanTokens, 0};
+    for (; row < end; ++row) {
+      if (keys[row].first >= keys[row].last) continue;
+      if (keys[row].first < tiles[i].first) tiles[i].first = keys[row].first;
+      if (keys[row].last > tiles[i].last) tiles[i].last = keys[row].last;
+    }
+  }
+  return n_tiles;
+}
+
+// Calls f(std::integral_constant<size_t, n>), n in [1, kRows]: tile sizes are known when compiled.
+template <size_t kRows = kTileRows, class F>
+MARU_INLINE void with_rows(size_t n, F f) {
   if constexpr (kRows > 1) {
-    if (r < n_q) {
-      attention_tiles<kRows - 1>(q + r * shape.d_k, keys + r, n_q - r, shape, k_block, v_block,
-                                 softcap, out + r * shape.v_stride(), max + r, sum + r);
+    if (n < kRows) return with_rows<kRows - 1>(n, f);
+  }
+  f(std::integral_constant<size_t, kRows>{});
+}
+
+// At most kSpanRows rows. Each block is read by all tiles before the next; the first of them asks
+// for what follows.
+MARU_INLINE void span_rows(const float* q, const KeyRange* keys, size_t n_q, const KvShape& shape,
+                           const KvSpan& span, float softcap, float* out, float* max, float* sum) {
+  alignas(64) float scores[kSpanRows * kSpanTokens];
+  RowTile tiles[kSpanRows];
+  const size_t n_tiles = cut_rows(keys, n_q, tiles);
+  const size_t v_stride = shape.v_stride();
+  size_t first = kSpanTokens;
+  size_t last = 0;
+  for (size_t i = 0; i < n_tiles; ++i) {
+    first = tiles[i].first < first ? tiles[i].first : first;
+    last = tiles[i].last > last ? tiles[i].last : last;
+  }
+  const size_t block_begin = first / kKvTokens;
+  const size_t block_end = (last + kKvTokens - 1) / kKvTokens;
+  for (size_t b = block_begin; b < block_end; ++b) {
+    const uint16_t* ahead = b + 1 < block_end ? span.k[b + 1] : span.v[block_begin];
+    for (size_t i = 0; i < n_tiles; ++i) {
+      const RowTile& tile = tiles[i];
+      with_rows(tile.n_rows, [&](auto rows) {
+        block_scores<rows()>(q + tile.row * shape.d_k, shape.d_k, span.k[b],
+                             tile.first_in(b * kKvTokens), tile.last_in(b * kKvTokens),
+                             scores + tile.row * kSpanTokens + b * kKvTokens, ahead);
+      });
+      ahead = nullptr;
+    }
+  }
+  for (size_t i = 0; i < n_tiles; ++i) {
+    const RowTile& tile = tiles[i];
+    for (size_t r = tile.row; r < tile.row + tile.n_rows; ++r) {
+      span_weights(keys[r], tile.first, tile.last, softcap, scores + r * kSpanTokens, max + r,
+                   sum + r);
+    }
+    if (tile.first < tile.last) continue;
+    for (size_t d = 0; d < tile.n_rows * v_stride; ++d) out[tile.row * v_stride + d] = 0.0f;
+  }
+  for (size_t b = block_begin; b < block_end; ++b) {
+    const uint16_t* ahead = b + 1 < block_end ? span.v[b + 1] : span.next;
+    for (size_t i = 0; i < n_tiles; ++i) {
+      const RowTile& tile = tiles[i];
+      const size_t begin = tile.first_in(b * kKvTokens);
+      const size_t end = tile.last_in(b * kKvTokens);
+      if (begin >= end) continue;
+      with_rows(tile.n_rows, [&](auto rows) {
+        block_values<rows()>(scores + tile.row * kSpanTokens + b * kKvTokens + begin, end - begin,
+                             span.v[b] + begin * v_stride, v_stride, b == tile.first / kKvTokens,
+                             out + tile.row * v_stride, ahead);
+      });
+      ahead = nullptr;
     }
   }
 }
 
-void attention_block(const float* q, const KeyRange* keys, size_t n_q, const KvShape& shape,
-                     const uint16_t* k_block, const uint16_t* v_block, float softcap, float* out,
-                     float* max, float* sum) {
-  attention_tiles<kTileRows>(q, keys, n_q, shape, k_block, v_block, softcap, out, max, sum);
+void attention_span(const float* q, const KeyRange* keys, size_t n_q, const KvShape& shape,
+                    const KvSpan& span, float softcap, float* out, float* max, float* sum) {
+  for (size_t row = 0; row < n_q; row += kSpanRows) {
+    const size_t n = n_q - row < kSpanRows ? n_q - row : kSpanRows;
+    span_rows(q + row * shape.d_k, keys + row, n, shape, span, softcap,
+              out + row * shape.v_stride(), max + row, sum + row);
+  }
 }
 
 void attention_merge(const float* part_out, const float* part_max, const float* part_sum,
                      size_t n_q, size_t v_stride, float* out, float* max, float* sum) {
   for (size_t r = 0; r < n_q; ++r) {
     const float best = max[r] > part_max[r] ? max[r] : part_max[r];
-    const F32x16 old_scale = exp(F32x16::all(max[r] - best));
-    const F32x16 new_scale = exp(F32x16::all(part_max[r] - best));
+    const F32x16 old_scale = exp2_weight(F32x16::all(max[r] - best));
+    const F32x16 new_scale = exp2_weight(F32x16::all(part_max[r] - best));
     float scales[2][16];
     old_scale.store(scales[0]);
     new_scale.store(scales[1]);
@@ -359,6 +476,6 @@ void recur(const RecurrenceStep& step, const float* v, float* state, size_t stri
   });
 }
 
-constexpr OpsTable kTable = {rms_norm, layer_norm,      add_scaled,      silu_mul,
-                             gelu_mul, gelu_erf,        sigmoid_mul,     rope,
-                             to_f16,   attention_block, attention_merge, recur};
+constexpr OpsTable kTable = {rms_norm, layer_norm,     add_scaled,      silu_mul,
+                             gelu_mul, gelu_erf,       sigmoid_mul,     rope,
+                             to_f16,   attention_span, attention_merge, recur};

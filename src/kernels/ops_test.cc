@@ -1,6 +1,7 @@
 // Every OpsTable against double-precision arithmetic and, byte for byte, against the scalar table.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -222,27 +223,51 @@ TEST(Ops, RecurrenceMatchesDoubleArithmetic) {
   }
 }
 
-// One head's cache of n_blocks blocks and the queries over it.
+// One head's cache of n_spans spans and the queries over it.
 struct AttentionCase {
   KvShape shape;
   size_t n_q;
-  size_t n_blocks;
+  size_t n_spans;
   float softcap;
   std::vector<uint16_t> k, v;
   std::vector<float> q;
-  std::vector<KeyRange> keys;  // [n_blocks, n_q]
+  std::vector<KeyRange> keys;  // [n_spans, n_q]
 
-  AttentionCase(Values& values, KvShape kv_shape, size_t queries, size_t blocks, float cap)
-      : shape(kv_shape), n_q(queries), n_blocks(blocks), softcap(cap) {
-    for (size_t i = 0; i < blocks * shape.k_values(); ++i) k.push_back(f32_to_f16(values.one(1)));
-    for (size_t i = 0; i < blocks * shape.v_values(); ++i) v.push_back(f32_to_f16(values.one(2)));
+  AttentionCase(Values& values, KvShape kv_shape, size_t queries, size_t spans, float cap)
+      : shape(kv_shape), n_q(queries), n_spans(spans), softcap(cap) {
+    const size_t n_blocks = spans * kSpanBlocks;
+    for (size_t i = 0; i < n_blocks * shape.k_values(); ++i) k.push_back(f32_to_f16(values.one(1)));
+    for (size_t i = 0; i < n_blocks * shape.v_values(); ++i) v.push_back(f32_to_f16(values.one(2)));
     q = values.many(n_q * shape.d_k, 1.0f);
-    for (size_t i = 0; i < blocks * n_q; ++i) {
-      const size_t first = values.below(3) == 0 ? values.below(64) : 0;
-      keys.push_back(
-          {static_cast<uint8_t>(first), static_cast<uint8_t>(first + values.below(65 - first))});
+    for (size_t i = 0; i < spans * n_q; ++i) {
+      const size_t first = values.below(3) == 0 ? values.below(kSpanTokens) : 0;
+      // Mostly few keys: blocks that nobody sees are then common.
+      const size_t most = values.below(2) == 0 ? kSpanTokens : std::min(kSpanTokens, first + 40);
+      keys.push_back(range(first, first + values.below(most + 1 - first)));
     }
-    for (size_t r = 0; r < n_q; ++r) keys[r] = {0, static_cast<uint8_t>(1 + values.below(64))};
+    for (size_t r = 0; r < n_q; ++r) keys[r] = range(0, 1 + values.below(kSpanTokens));
+  }
+
+  static KeyRange range(size_t first, size_t last) {
+    return {static_cast<uint16_t>(first), static_cast<uint16_t>(last)};
+  }
+
+  // Blocks that no query sees are null.
+  KvSpan span(size_t s) const {
+    size_t first = kSpanTokens, last = 0;
+    for (size_t r = 0; r < n_q; ++r) {
+      const KeyRange& seen = keys[s * n_q + r];
+      if (seen.first >= seen.last) continue;
+      first = std::min<size_t>(first, seen.first);
+      last = std::max<size_t>(last, seen.last);
+    }
+    KvSpan blocks;
+    for (size_t b = first / kKvTokens; b * kKvTokens < last; ++b) {
+      blocks.k[b] = k.data() + (s * kSpanBlocks + b) * shape.k_values();
+      blocks.v[b] = v.data() + (s * kSpanBlocks + b) * shape.v_values();
+    }
+    if (s + 1 < n_spans) blocks.next = k.data() + (s + 1) * kSpanBlocks * shape.k_values();
+    return blocks;
   }
 
   // [n_q, v_stride] weighted means.
@@ -251,10 +276,9 @@ struct AttentionCase {
     std::vector<float> out(n_q * stride, 0.0f), part(n_q * stride);
     std::vector<float> max(n_q, -std::numeric_limits<float>::infinity()), sum(n_q, 0.0f);
     std::vector<float> part_max(n_q), part_sum(n_q);
-    for (size_t b = 0; b < n_blocks; ++b) {
-      ops.attention_block(q.data(), keys.data() + b * n_q, n_q, shape,
-                          k.data() + b * shape.k_values(), v.data() + b * shape.v_values(), softcap,
-                          part.data(), part_max.data(), part_sum.data());
+    for (size_t s = 0; s < n_spans; ++s) {
+      ops.attention_span(q.data(), keys.data() + s * n_q, n_q, shape, span(s), softcap, part.data(),
+                         part_max.data(), part_sum.data());
       ops.attention_merge(part.data(), part_max.data(), part_sum.data(), n_q, stride, out.data(),
                           max.data(), sum.data());
     }
@@ -267,18 +291,19 @@ struct AttentionCase {
     std::vector<double> out(n_q * stride, 0.0);
     for (size_t r = 0; r < n_q; ++r) {
       double sum = 0;
-      for (size_t b = 0; b < n_blocks; ++b) {
-        for (size_t j = keys[b * n_q + r].first; j < keys[b * n_q + r].last; ++j) {
+      for (size_t s = 0; s < n_spans; ++s) {
+        for (size_t j = keys[s * n_q + r].first; j < keys[s * n_q + r].last; ++j) {
+          const size_t block = s * kSpanBlocks + j / kKvTokens;
+          const uint16_t* key = k.data() + block * shape.k_values() + j % kKvTokens;
+          const uint16_t* value = v.data() + block * shape.v_values() + j % kKvTokens * stride;
           double score = 0;
           for (size_t d = 0; d < shape.d_k; ++d) {
-            score += q[r * shape.d_k + d] * f16_to_f32(k[b * shape.k_values() + d * 64 + j]);
+            score += q[r * shape.d_k + d] * f16_to_f32(key[d * kKvTokens]);
           }
           if (softcap != 0) score = softcap * std::tanh(score / softcap);
-          const double weight = std::exp(score);
+          const double weight = std::exp2(score);
           sum += weight;
-          for (size_t d = 0; d < stride; ++d) {
-            out[r * stride + d] += weight * f16_to_f32(v[b * shape.v_values() + j * stride + d]);
-          }
+          for (size_t d = 0; d < stride; ++d) out[r * stride + d] += weight * f16_to_f32(value[d]);
         }
       }
       for (size_t d = 0; d < stride; ++d) out[r * stride + d] /= sum;
@@ -290,7 +315,7 @@ struct AttentionCase {
 TEST(Ops, AttentionMatchesDoubleArithmeticOnEveryTable) {
   Values values(6);
   for (const KvShape shape : {KvShape{16, 16}, KvShape{64, 64}, KvShape{48, 20}, KvShape{96, 80}}) {
-    for (const size_t n_q : {1, 2, 6, 7, 13}) {
+    for (const size_t n_q : {1, 2, 6, 7, 13, 40}) {
       for (const float softcap : {0.0f, 5.0f}) {
         const AttentionCase c(values, shape, n_q, 1 + values.below(3), softcap);
         const auto want = c.truth();
@@ -300,6 +325,40 @@ TEST(Ops, AttentionMatchesDoubleArithmeticOnEveryTable) {
       }
     }
   }
+}
+
+// A head of one dimension and two keys, values 0 and 1: the second score is 0 and the best, the
+// first is x, and what comes out is 1 / (1 + 2^x).
+TEST(Ops, WeightsArePowersOfTwo) {
+  const KvShape shape = {1, 1};
+  std::vector<uint16_t> k(shape.k_values(), 0), v(shape.v_values(), 0);
+  k[0] = f32_to_f16(1.0f);
+  v[shape.v_stride()] = f32_to_f16(1.0f);
+  const KeyRange both = {0, 2};
+  KvSpan span;
+  span.k[0] = k.data(), span.v[0] = v.data();
+  double worst = 0;
+  for (float x = 0.0f; x > -140.0f; x -= 0.00317f) {
+    std::vector<float> out(16);
+    float max, sum;
+    kOpsScalar.attention_span(&x, &both, 1, shape, span, 0.0f, out.data(), &max, &sum);
+    const double weight = std::exp2(double{x});
+    EXPECT_EQ(max, 0.0f);
+    EXPECT_EQ(out[0], 1.0f);
+    EXPECT_NEAR(sum, 1.0 + weight, 1.2e-7) << x;
+    // With the values exchanged the weight itself comes out.
+    std::vector<uint16_t> other = v;
+    std::swap(other[0], other[shape.v_stride()]);
+    span.v[0] = other.data();
+    kOpsScalar.attention_span(&x, &both, 1, shape, span, 0.0f, out.data(), &max, &sum);
+    span.v[0] = v.data();
+    if (x < -125.0f) {
+      EXPECT_EQ(out[0], 0.0f) << x;
+    } else {
+      worst = std::max(worst, std::abs(out[0] / weight - 1.0));
+    }
+  }
+  EXPECT_LT(worst * 0x1p24, 1.4);  // in units of 2^-24: 0.7 ulp
 }
 
 TEST(Ops, AttentionOfAQueryDoesNotDependOnItsNeighbours) {
@@ -313,7 +372,7 @@ TEST(Ops, AttentionOfAQueryDoesNotDependOnItsNeighbours) {
       alone.q.assign(c.q.begin() + static_cast<ptrdiff_t>(r * 32),
                      c.q.begin() + static_cast<ptrdiff_t>((r + 1) * 32));
       alone.keys.clear();
-      for (size_t b = 0; b < c.n_blocks; ++b) alone.keys.push_back(c.keys[b * c.n_q + r]);
+      for (size_t s = 0; s < c.n_spans; ++s) alone.keys.push_back(c.keys[s * c.n_q + r]);
       EXPECT_EQ(std::memcmp(alone.run(*table.ops).data(), together.data() + r * 32, 128), 0);
     }
   }

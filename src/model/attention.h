@@ -20,8 +20,10 @@ struct AttentionSizes {
     v_stride = (spec.d_v + 15) / 16 * 16;
     n_rows = std::max(kAttentionRows, spec.n_head);
   }
-  // q, out and one partial's out, max and sum, and that of the running result.
-  size_t n_floats() const { return n_rows * (d_k + 2 * v_stride + 4); }
+  // q, out and one partial's out, max and sum, and that of the running result; a KeyRange of each.
+  size_t n_floats() const { return n_rows * (d_k + 2 * v_stride + 5); }
+  // One partial's out, max and sum of n_q queries.
+  size_t partial_floats(size_t n_q) const { return n_q * (v_stride + 2); }
 };
 
 }  // namespace maru::model

@@ -352,7 +352,8 @@ void Decoder::finish_head(size_t i, Part part, size_t head, size_t row, float* v
   if (spec_.qk_norm == QkNorm::kPerHeadAfterRope) apply_norm(norm, values, values, d_k, first);
   if (query) {
     float* to = work_.q + row * work_.sizes.n_q + head * d_k;
-    for (size_t d = 0; d < d_k; ++d) to[d] = values[d] * spec_.attention_scale;
+    const float scale = spec_.attention_scale * kernels::kScoreUnit;
+    for (size_t d = 0; d < d_k; ++d) to[d] = values[d] * scale;
     return;
   }
   uint16_t halves[kHeadMax];

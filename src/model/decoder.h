@@ -47,11 +47,28 @@ class Decoder final : public Model {
   };
 
   // One tile of the attention: queries of some tokens and heads that share a KV head.
-  struct AttentionItem {
+  struct AttentionTile {
     const Run* run;
     size_t head_kv;
     size_t head_begin, head_end;  // query heads
     size_t row_begin, row_end;    // rows of the pass
+    size_t span_begin, span_end;  // of keys that any of them sees
+    size_t partials_begin = 0;    // in partials_, where its spans are shared out
+    uint32_t n_pieces_left = 0;   // the same; whoever brings it to 0 merges
+
+    size_t n_head() const { return head_end - head_begin; }
+    size_t n_q() const { return n_head() * (row_end - row_begin); }
+  };
+  // Some of its spans: all of them, or a piece.
+  struct AttentionItem {
+    size_t tile;
+    size_t span_begin, span_end;
+  };
+  // Where a worker's memory for a tile begins, part by part.
+  struct AttentionMemory {
+    float *q, *out, *max, *sum;             // the queries and the running result
+    float *part_out, *part_max, *part_sum;  // one partial
+    kernels::KeyRange* keys;
   };
 
   // One token's use of one expert.
@@ -105,8 +122,15 @@ class Decoder final : public Model {
   void make_qkv_tiles(const LayerWeights& layer);
   void finish_rows(size_t i, KvCache& kv);
   void finish_head(size_t i, Part part, size_t head, size_t row, float* values, KvCache& kv);
-  void make_attention_items(size_t i);
+  void make_attention_tiles(size_t i);
+  void make_attention_items();
+  AttentionMemory attention_memory(Worker& worker) const;
   void attend_item(size_t i, const AttentionItem& item, KvCache& kv, Worker& worker);
+  void attend_span(size_t i, const AttentionTile& tile, size_t span, KvCache& kv,
+                   const AttentionMemory& memory);
+  void begin_attention(size_t i, const AttentionTile& tile, const AttentionMemory& memory) const;
+  void merge_partial(const AttentionTile& tile, const AttentionMemory& memory) const;
+  void finish_attention(const AttentionTile& tile, const AttentionMemory& memory);
   // y = matrix * x for all rows, into a [n_tokens, d_model].
   void project(const Matrix& matrix, size_t n_cols, const float* x, size_t x_stride, float* y);
   void project(const Matrix& matrix, size_t n_cols, Workspace::MakeRow make, float* y);
@@ -137,7 +161,9 @@ class Decoder final : public Model {
   bool embed_pending_ = false;
   std::vector<Pending> pending_;
   std::vector<Tile> tiles_;
+  std::vector<AttentionTile> attention_tiles_;
   std::vector<AttentionItem> items_;
+  std::vector<float> partials_;  // of tiles in pieces: [span][out, max, sum]; grows as contexts do
   std::vector<Slot> slots_;      // sorted by expert
   std::vector<size_t> slot_of_;  // [n_tokens, choices of a row] -> index of slots_
   std::vector<ExpertTile> expert_tiles_;

@@ -174,7 +174,7 @@ void Encoder::finish_qkv(const EncoderLayer& layer, size_t begin, size_t i) {
   add_bias(layer.q.bias, 0, q, d);
   add_bias(layer.k.bias, 0, k, d);
   add_bias(layer.v.bias, 0, v, d);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(d_head));
+  const float scale = kernels::kScoreUnit / std::sqrt(static_cast<float>(d_head));
   for (size_t head = 0; head < spec_.n_head; ++head) {
     float* q_head = q + head * d_head;
     float* k_head = k + head * d_head;
@@ -227,12 +227,17 @@ void Encoder::attend_item(const AttentionItem& item, Worker& worker) {
   std::fill_n(sum, n_q, 0.0f);
 
   std::array<kernels::KeyRange, kQueryRows> visible;
-  for (size_t begin = 0; begin < item.run->n_rows; begin += kBlockTokens) {
-    const size_t n_keys = std::min(kBlockTokens, item.run->n_rows - begin);
-    visible.fill({0, static_cast<uint8_t>(n_keys)});
-    const size_t block = item.run->block_begin + begin / kBlockTokens;
-    work_.ops().attention_block(q, visible.data(), n_q, head_, keys(block, item.head),
-                                values(block, item.head), 0.0f, part_out, part_max, part_sum);
+  for (size_t begin = 0; begin < item.run->n_rows; begin += kernels::kSpanTokens) {
+    const size_t n_keys = std::min(kernels::kSpanTokens, item.run->n_rows - begin);
+    visible.fill({0, static_cast<uint16_t>(n_keys)});
+    kernels::KvSpan span;
+    for (size_t b = 0; b * kBlockTokens < n_keys; ++b) {
+      const size_t block = item.run->block_begin + begin / kBlockTokens + b;
+      span.k[b] = keys(block, item.head);
+      span.v[b] = values(block, item.head);
+    }
+    work_.ops().attention_span(q, visible.data(), n_q, head_, span, 0.0f, part_out, part_max,
+                               part_sum);
     work_.ops().attention_merge(part_out, part_max, part_sum, n_q, v_stride, out, max, sum);
   }
 

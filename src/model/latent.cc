@@ -88,7 +88,8 @@ void Decoder::latent_row(size_t i, size_t row, Worker& worker, KvCache& kv) {
     const auto* inputs = reinterpret_cast<const std::byte*>(from);
     work_.multiply(all, inputs, 0, 1, to, spec_.d_k, worker);
     std::copy_n(from + mla.d_nope, mla.d_rope, to + mla.d_latent);
-    for (size_t d = 0; d < spec_.d_k; ++d) to[d] *= spec_.attention_scale;
+    const float scale = spec_.attention_scale * kernels::kScoreUnit;
+    for (size_t d = 0; d < spec_.d_k; ++d) to[d] *= scale;
   }
 }
 

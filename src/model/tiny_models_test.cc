@@ -196,6 +196,41 @@ TEST_P(TinyModels, LogitsDoNotDependOnTheBatch) {
   }
 }
 
+// A context of several spans, whose keys the workers share out where one token asks and do not
+// where many ask: the last tokens evaluated one by one, or with all that comes before them.
+TEST_P(TinyModels, LongContextsDoNotDependOnWhoReadsThem) {
+  constexpr size_t kTokens = 900, kLast = 3;
+  const kernels::KernelTable& kernels = *kernels::available_kernels().back();
+  const auto sequences = sequences_of(truth_);
+  std::vector<TokenId> ids;
+  for (size_t i = 0; i < kTokens; ++i) {
+    const auto& from = sequences[i % sequences.size()];
+    ids.push_back(from[i * 7 % from.size()]);
+  }
+  std::vector<BlockId> blocks((kTokens + kBlockTokens - 1) / kBlockTokens);
+  for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<BlockId>(i);
+  const auto last_logits = [&](size_t n_threads, bool one_by_one) {
+    const LoadedModel loaded = load(kernels, n_threads);
+    auto kv = std::move(loaded.model->make_kv_store(blocks.size(), 1)).value();
+    std::vector<float> logits(kLast * loaded.model->info().n_vocab);
+    const std::span all(ids);
+    const size_t n_first = one_by_one ? kTokens - kLast : kTokens;
+    const Slice first = {all.first(n_first), 0, blocks, one_by_one ? 0 : kLast, 0};
+    loaded.model->forward(std::span(&first, 1), *kv, logits);
+    for (size_t i = n_first; i < kTokens; ++i) {
+      const Slice one = {all.subspan(i, 1), i, blocks, 1, 0};
+      const size_t n_vocab = loaded.model->info().n_vocab;
+      loaded.model->forward(std::span(&one, 1), *kv,
+                            std::span(logits).subspan((i - n_first) * n_vocab, n_vocab));
+    }
+    return logits;
+  };
+  const auto want = last_logits(1, false);
+  for (const size_t n_threads : {1, 3}) {
+    EXPECT_TRUE(same_bytes(last_logits(n_threads, true), want)) << n_threads << " threads";
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, TinyModels, ::testing::ValuesIn(kTinyModels), [](const auto& info) {
   std::string name = info.param.name;
   for (char& c : name) {
