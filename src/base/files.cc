@@ -33,7 +33,7 @@ struct Descriptor {
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0) return system_error("open", path);
   struct stat info{};
   if (::fstat(file.fd, &info) != 0) return system_error("read", path);
@@ -41,21 +41,40 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
     return Error::io(fmt::format("'{}' is not a regular file", path.string()));
   }
   const auto n_bytes = static_cast<size_t>(info.st_size);
-  if (n_bytes == 0) return MappedFile({});
+  if (n_bytes == 0) return MappedFile(std::exchange(file.fd, -1), {});
   void* data = ::mmap(nullptr, n_bytes, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (data == MAP_FAILED) return system_error("map", path);
-  return MappedFile({static_cast<const std::byte*>(data), n_bytes});
+  return MappedFile(std::exchange(file.fd, -1), {static_cast<const std::byte*>(data), n_bytes});
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), bytes_(std::exchange(other.bytes_, {})) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(fd_, other.fd_);
   std::swap(bytes_, other.bytes_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<void> MappedFile::read(size_t offset, std::span<std::byte> to) const {
+  CHECK(offset <= bytes_.size() && to.size() <= bytes_.size() - offset);
+  while (!to.empty()) {
+    const ssize_t n = ::pread(fd_, to.data(), to.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Error::io(fmt::format("cannot read a file: {}", std::strerror(errno)));
+    if (n == 0) {
+      return Error::io(fmt::format("cannot read a file: it ends at byte {} and had {} when opened",
+                                   offset, bytes_.size()));
+    }
+    to = to.subspan(static_cast<size_t>(n));
+    offset += static_cast<size_t>(n);
+  }
+  return {};
 }
 
 void MappedFile::drop(size_t offset, size_t n_bytes) const {

@@ -28,11 +28,15 @@ class MappedFile {
   ~MappedFile();
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  // The same bytes by a read call: takes no memory but `to`, and a file that was cut is an error.
+  // Requires: the range lies within bytes(). Errors: kIo.
+  Result<void> read(size_t offset, std::span<std::byte> to) const;
   // Tells the system that this range has been copied and need not stay in memory.
   void drop(size_t offset, size_t n_bytes) const;
 
  private:
-  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  MappedFile(int fd, std::span<const std::byte> bytes) : fd_(fd), bytes_(bytes) {}
+  int fd_;
   std::span<const std::byte> bytes_;
 };
 

@@ -330,15 +330,32 @@ Result<TensorView> File::tensor(std::string_view name) const {
   return Error::corrupt(fmt::format("the GGUF file has no tensor '{}'", shown(name)));
 }
 
-void File::drop(const TensorView& tensor) const {
+const MappedFile* File::mapping_of(std::span<const std::byte> bytes) const {
+  const std::less_equal<const std::byte*> not_after;
   for (const MappedFile& mapping : mappings_) {
     const auto all = mapping.bytes();
-    const std::less_equal<const std::byte*> not_after;
-    if (not_after(all.data(), tensor.bytes.data()) &&
-        not_after(tensor.bytes.data() + tensor.bytes.size(), all.data() + all.size())) {
-      mapping.drop(static_cast<size_t>(tensor.bytes.data() - all.data()), tensor.bytes.size());
+    if (not_after(all.data(), bytes.data()) &&
+        not_after(bytes.data() + bytes.size(), all.data() + all.size())) {
+      return &mapping;
     }
   }
+  return nullptr;
+}
+
+Result<void> File::read(const std::byte* from, std::span<std::byte> to) const {
+  const MappedFile* mapping = mapping_of({from, to.size()});
+  if (mapping != nullptr) {
+    return mapping->read(static_cast<size_t>(from - mapping->bytes().data()), to);
+  }
+  std::copy_n(from, to.size(), to.data());
+  return {};
+}
+
+void File::drop(const TensorView& tensor) const {
+  const MappedFile* mapping = mapping_of(tensor.bytes);
+  if (mapping == nullptr) return;
+  mapping->drop(static_cast<size_t>(tensor.bytes.data() - mapping->bytes().data()),
+                tensor.bytes.size());
 }
 
 }  // namespace maru::gguf

@@ -60,6 +60,11 @@ class File {
   // Errors: kCorrupt names the missing tensor.
   Result<TensorView> tensor(std::string_view name) const;
 
+  // Copies a part of a tensor's bytes, from anywhere within them to their end, without making its
+  // pages a part of this process. Requires: to.size() bytes of the tensor begin at `from`.
+  // Errors: kIo, also where the file was cut since it was opened.
+  Result<void> read(const std::byte* from, std::span<std::byte> to) const;
+
   // Tells the system that a tensor was copied and its pages need not stay in memory.
   void drop(const TensorView& tensor) const;
 
@@ -70,6 +75,8 @@ class File {
   Result<Metadata> open_part(const std::filesystem::path& path);
   Result<void> open_other_parts(const std::filesystem::path& first);
   Result<void> index_names();
+  // The part that holds these bytes; nullptr for parse().
+  const MappedFile* mapping_of(std::span<const std::byte> bytes) const;
 
   std::vector<MappedFile> mappings_;  // one per part; none for parse()
   Metadata metadata_;

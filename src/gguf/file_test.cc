@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -247,6 +248,14 @@ TEST(GgufFile, OpensFromDiskAndNamesThePath) {
   const File file = std::move(opened).value();
   EXPECT_EQ(file.tensors().size(), 2u);
   file.drop(file.tensors()[0]);
+  const auto bytes = file.tensors()[1].bytes;
+  std::vector<std::byte> copy(bytes.size() - 1);
+  ASSERT_TRUE(file.read(bytes.data() + 1, copy).ok());
+  EXPECT_TRUE(std::ranges::equal(copy, bytes.subspan(1)));
+  std::filesystem::resize_file(path, 64);
+  const auto cut = file.read(bytes.data() + 1, copy);
+  EXPECT_EQ(cut.error().code, ErrorCode::kIo);
+  EXPECT_THAT(cut.error().message, HasSubstr("it ends at byte"));
   ASSERT_TRUE(write_file_atomic(path, "PK\x03\x04").ok());
   EXPECT_THAT(File::open(path).error().message, HasSubstr(path.string()));
   std::filesystem::remove(path);

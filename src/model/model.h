@@ -98,7 +98,7 @@ struct LoadOptions {
   // The longest sequence that is wanted; 0 = what the model was made for. Some models have other
   // weights for long contexts.
   size_t n_ctx = 0;
-  // May be empty. Called on the loading thread after each matrix.
+  // May be empty. Called on the loading thread, from time to time.
   std::function<void(uint64_t bytes_packed, uint64_t bytes_total)> on_progress = {};
 };
 

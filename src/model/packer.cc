@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <optional>
 
 #include "tensor/dequantize.h"
 
@@ -11,24 +13,27 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 constexpr size_t kGroupRows = 16;
-// Groups that one worker packs at a time.
-constexpr size_t kChunkGroups = 16;
+// Of the file, at a time and worker: still in the L2 cache when they are packed.
+constexpr size_t kChunkBytes = size_t{128} << 10;
 
 std::string shape_text(const gguf::TensorView& view) {
   return fmt::format("[{}, {}]", view.n_rows(), view.n_cols());
 }
 
-// Packs groups of a type without a kernel as float32, 16 rows at a time.
-void pack_as_floats(const gguf::TensorView& view, const std::byte* rows,
-                    const kernels::PackedMatrix& packed, size_t group, std::byte* out) {
-  const size_t first = group * kGroupRows;
-  const size_t n_rows = std::min(kGroupRows, packed.n_rows - first);
-  std::vector<float> values(n_rows * packed.n_cols);
-  tensor::dequantize(view.dtype, rows + first * view.row_bytes(), values.size(), values.data());
-  kernels::PackedMatrix part = packed;
-  part.n_rows = n_rows;
-  kernels::pack_groups(part, reinterpret_cast<const std::byte*>(values.data()), 0, 1,
-                       out + group * packed.group_bytes);
+// Packs rows of a type without a kernel as float32, a group at a time.
+void pack_as_floats(const kernels::PackedMatrix& packed, tensor::DType dtype, const std::byte* rows,
+                    std::byte* out) {
+  const size_t row_bytes = packed.n_cols / tensor::dtype_info(dtype).block_elements *
+                           tensor::dtype_info(dtype).block_bytes;
+  std::vector<float> values(kGroupRows * packed.n_cols);
+  for (size_t first = 0; first < packed.n_rows; first += kGroupRows) {
+    kernels::PackedMatrix group = packed;
+    group.n_rows = std::min(kGroupRows, packed.n_rows - first);
+    tensor::dequantize(dtype, rows + first * row_bytes, group.n_rows * packed.n_cols,
+                       values.data());
+    kernels::pack_groups(group, reinterpret_cast<const std::byte*>(values.data()), 0, 1,
+                         out + first / kGroupRows * packed.group_bytes);
+  }
 }
 
 }  // namespace
@@ -57,38 +62,67 @@ Result<void> Packer::add(std::string_view tensor, RowRange rows, size_t n_cols, 
   packed.n_cols = n_cols;
   packed.group_bytes = shape.group_bytes;
   matrix.activation = shape.activation;
-  items_.push_back({view, view.bytes.data() + rows.begin * view.row_bytes(), &matrix, n_bytes_,
-                    rows.begin + rows.n_rows == rows.n_rows_total});
+  items_.push_back({view, view.bytes.data() + rows.begin * view.row_bytes(), &matrix, n_bytes_});
   n_bytes_ += (matrix.n_bytes() + kAlignment - 1) / kAlignment * kAlignment;
   n_params_ += uint64_t{rows.n_rows} * n_cols;
   return {};
 }
 
-void Packer::pack_item(const Item& item, Arena& arena, ThreadPool& pool) {
-  kernels::PackedMatrix& packed = item.matrix->packed;
-  std::byte* out = arena.data() + item.arena_offset;
-  packed.data = out;
-  const size_t n_groups = packed.n_groups();
-  const bool direct = packed.dtype == item.view.dtype;
-  pool.parallel_for((n_groups + kChunkGroups - 1) / kChunkGroups, [&](size_t chunk, size_t) {
-    const size_t begin = chunk * kChunkGroups;
-    const size_t end = std::min(begin + kChunkGroups, n_groups);
-    if (direct) return kernels::pack_groups(packed, item.rows, begin, end, out);
-    for (size_t group = begin; group < end; ++group) {
-      pack_as_floats(item.view, item.rows, packed, group, out);
+std::vector<Packer::Chunk> Packer::cut_chunks() const {
+  std::vector<Chunk> chunks;
+  for (const Item& item : items_) {
+    const size_t n_groups = item.matrix->packed.n_groups();
+    const size_t step = std::max<size_t>(1, kChunkBytes / (kGroupRows * item.view.row_bytes()));
+    for (size_t begin = 0; begin < n_groups; begin += step) {
+      chunks.push_back({&item, begin, std::min(begin + step, n_groups)});
     }
-  });
-  if (item.last_of_tensor) file_.drop(item.view);
+  }
+  return chunks;
+}
+
+Result<void> Packer::pack_chunk(const Chunk& chunk, Arena& arena,
+                                std::vector<std::byte>& rows) const {
+  const Item& item = *chunk.item;
+  const size_t row_bytes = item.view.row_bytes();
+  const size_t first_row = chunk.begin * kGroupRows;
+  kernels::PackedMatrix part = item.matrix->packed;
+  part.n_rows = std::min(chunk.end * kGroupRows, part.n_rows) - first_row;
+  const size_t n_bytes = part.n_rows * row_bytes;
+  if (rows.size() < n_bytes) rows.resize(n_bytes);
+  MARU_TRY_VOID(file_.read(item.rows + first_row * row_bytes, std::span(rows).first(n_bytes)));
+  std::byte* out = arena.data() + item.arena_offset + chunk.begin * part.group_bytes;
+  if (part.dtype == item.view.dtype) {
+    kernels::pack_groups(part, rows.data(), 0, part.n_groups(), out);
+  } else {
+    pack_as_floats(part, item.view.dtype, rows.data(), out);
+  }
+  return {};
 }
 
 Result<Arena> Packer::pack(const LoadOptions& options) {
   MARU_TRY(arena, Arena::create(n_bytes_));
-  for (const Item& item : items_) {
-    pack_item(item, arena, *options.pool);
-    if (options.on_progress) {
-      options.on_progress(item.arena_offset + item.matrix->n_bytes(), n_bytes_);
-    }
+  for (const Item& item : items_) item.matrix->packed.data = arena.data() + item.arena_offset;
+  struct Worker {
+    std::vector<std::byte> rows;
+    std::optional<Error> error;  // the first
+  };
+  std::vector<Worker> workers(options.pool->n_threads());
+  std::atomic<uint64_t> n_packed = 0;
+  const std::vector<Chunk> chunks = cut_chunks();
+  options.pool->parallel_for(chunks.size(), [&](size_t i, size_t w) {
+    Worker& worker = workers[w];
+    if (worker.error) return;
+    auto packed = pack_chunk(chunks[i], arena, worker.rows);
+    if (!packed.ok()) worker.error = std::move(packed).error();
+    const Chunk& chunk = chunks[i];
+    n_packed += (chunk.end - chunk.begin) * chunk.item->matrix->packed.group_bytes;
+    // Worker 0 is the loading thread.
+    if (w == 0 && options.on_progress) options.on_progress(n_packed, n_bytes_);
+  });
+  for (Worker& worker : workers) {
+    if (worker.error) return *std::move(worker.error);
   }
+  if (options.on_progress) options.on_progress(n_bytes_, n_bytes_);
   return arena;
 }
 

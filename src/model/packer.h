@@ -33,7 +33,7 @@ class Packer {
   Result<void> add(std::string_view tensor, RowRange rows, size_t n_cols, Matrix& matrix,
                    bool as_floats = false);
 
-  // Errors: kResourceExhausted.
+  // Errors: kResourceExhausted; kIo.
   Result<Arena> pack(const LoadOptions& options);
 
   uint64_t n_params() const { return n_params_; }
@@ -44,10 +44,16 @@ class Packer {
     const std::byte* rows;  // of the first row
     Matrix* matrix;
     size_t arena_offset;
-    bool last_of_tensor;
+  };
+  // Groups [begin, end) of an item, for one worker.
+  struct Chunk {
+    const Item* item;
+    size_t begin;
+    size_t end;
   };
 
-  void pack_item(const Item& item, Arena& arena, ThreadPool& pool);
+  std::vector<Chunk> cut_chunks() const;
+  Result<void> pack_chunk(const Chunk& chunk, Arena& arena, std::vector<std::byte>& rows) const;
 
   const gguf::File& file_;
   std::vector<Item> items_;
