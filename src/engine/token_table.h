@@ -36,7 +36,8 @@ class TokenTable {
   static constexpr uint8_t kControl = 1;
   static constexpr uint8_t kEog = 2;
 
-  void add(std::string_view bytes, bool is_control, bool is_eog);
+  // The bytes are in arena_ already.
+  void add(bool is_control, bool is_eog);
   uint8_t flags(TokenId id) const {
     return static_cast<size_t>(id) < flags_.size() ? flags_[static_cast<size_t>(id)] : 0;
   }

@@ -45,23 +45,11 @@ class Bpe final : public Encoder {
  public:
   Bpe(const Vocab& vocab, const PreTokenizer& pre)
       : vocab_(vocab), pre_(pre), ids_(vocab.pieces), merges_(vocab.merges.size()) {
-    for (size_t i = 0; i < vocab.pieces.size(); ++i) {
-      if (is_text_kind(vocab.kinds[i])) ids_.insert(static_cast<TokenId>(i));
-    }
+    ids_.insert_all([&](size_t i) { return is_text_kind(vocab.kinds[i]); });
     for (size_t byte = 0; byte < 256; ++byte) {
       byte_ids_[byte] = ids_.find(alphabet().spelling[byte]);
     }
-    TokenId next = 0;
-    for (size_t rank = 0; rank < vocab.merges.size(); ++rank) {
-      const auto& [left, right] = vocab.merges[rank];
-      const TokenId merged = merged_id(left, right, next);
-      next = merged + 1;
-      const TokenId left_id = ids_.find(left);
-      const TokenId right_id = ids_.find(right);
-      // A merge of pieces that the vocabulary lacks can never happen.
-      if (left_id < 0 || right_id < 0 || merged < 0) continue;
-      merges_.insert(left_id, right_id, {static_cast<uint32_t>(rank), merged});
-    }
+    add_merges();
   }
 
   void encode(std::string_view text, Scratch& scratch, std::vector<TokenId>& out) const override {
@@ -86,6 +74,10 @@ class Bpe final : public Encoder {
       return;
     }
     for (size_t i = 0; i < piece.size();) {
+      if (piece[i] > 0x20 && piece[i] < 0x7F) {  // most are ASCII, which spells itself
+        out.push_back(piece[i++]);
+        continue;
+      }
       const Utf8Char c = decode_utf8(piece.substr(i));
       const int byte =
           c.valid && c.code < alphabet().byte_of_code.size() ? alphabet().byte_of_code[c.code] : -1;
@@ -100,6 +92,28 @@ class Bpe final : public Encoder {
   }
 
  private:
+  void add_merges() {
+    const auto& merges = vocab_.merges;
+    TokenId next = 0;
+    TokenId left_id = -1;
+    // Left and right of each, in turn.
+    const auto piece = [&](size_t i) -> std::string_view {
+      return i % 2 == 0 ? merges[i / 2].first : merges[i / 2].second;
+    };
+    ids_.find_all(2 * merges.size(), piece, [&](size_t i, TokenId id) {
+      if (i % 2 == 0) {
+        left_id = id;
+        return;
+      }
+      const size_t rank = i / 2;
+      const TokenId merged = merged_id(merges[rank].first, merges[rank].second, next);
+      next = merged + 1;
+      // A merge of pieces that the vocabulary lacks can never happen.
+      if (left_id < 0 || id < 0 || merged < 0) return;
+      merges_.insert(left_id, id, {static_cast<uint32_t>(rank), merged});
+    });
+  }
+
   // The id of both pieces together. Vocabularies list pieces in the order in which they were
   // merged, so it mostly is `guess`; which of two equal pieces counts, only the table knows.
   TokenId merged_id(std::string_view left, std::string_view right, TokenId guess) const {

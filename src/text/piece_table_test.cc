@@ -30,6 +30,17 @@ TEST(PieceTable, FindsWhatAMapFinds) {
     ASSERT_EQ(table.find(piece), at == map.end() ? -1 : at->second);
   }
   EXPECT_EQ(table.find("not there"), -1);
+  PieceTable at_once(pieces);
+  at_once.insert_all([](size_t i) { return i % 2 == 0; });
+  EXPECT_TRUE(at_once.has_twins());
+  size_t n_found = 0;
+  at_once.find_all(
+      pieces.size(), [&](size_t i) -> std::string_view { return pieces[i]; },
+      [&](size_t i, TokenId id) {
+        EXPECT_EQ(i, n_found++);
+        EXPECT_EQ(id, table.find(pieces[i]));
+      });
+  EXPECT_EQ(n_found, pieces.size());
 }
 
 TEST(PieceTable, EveryPieceOfAFullTable) {

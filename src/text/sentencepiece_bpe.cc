@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <map>
 #include <span>
 
@@ -17,25 +18,18 @@
 namespace maru::text {
 namespace {
 
-// By id: the place of its score among all, best first; equal scores share a place.
-std::vector<uint32_t> rank_scores(const std::vector<float>& scores) {
-  std::vector<float> order = scores;
-  std::ranges::sort(order, std::greater<>());
-  const auto tail = std::ranges::unique(order);
-  order.erase(tail.begin(), tail.end());
-  std::vector<uint32_t> ranks;
-  ranks.reserve(scores.size());
-  for (const float score : scores) {
-    const auto at = std::ranges::lower_bound(order, score, std::greater<>());
-    ranks.push_back(static_cast<uint32_t>(at - order.begin()));
-  }
-  return ranks;
+// A number for each score that is lower where the score is higher, and equal where it is equal.
+// Requires: finite. Without its sign the order of floats is that of their bits.
+uint32_t rank_of(float score) {
+  const auto bits = std::bit_cast<uint32_t>(score + 0.0f);  // -0 becomes 0
+  constexpr uint32_t kSign = 0x80000000u;
+  return (bits & kSign) != 0 ? bits : ~bits & ~kSign;
 }
 
 class SentencePieceBpe final : public Encoder {
  public:
-  explicit SentencePieceBpe(const Vocab& vocab)
-      : vocab_(vocab), ranks_(rank_scores(vocab.scores)), ids_(vocab.pieces) {
+  explicit SentencePieceBpe(const Vocab& vocab) : vocab_(vocab), ids_(vocab.pieces) {
+    ids_.insert_all([&](size_t i) { return is_piece(i); });
     byte_ids_.fill(-1);
     byte_of_id_.resize(vocab.pieces.size(), -1);
     for (size_t i = 0; i < vocab.pieces.size(); ++i) {
@@ -45,8 +39,7 @@ class SentencePieceBpe final : public Encoder {
         const int byte = byte_of_piece(piece);
         byte_of_id_[i] = static_cast<int16_t>(byte);
         if (byte >= 0) byte_ids_[static_cast<size_t>(byte)] = id;
-      } else if (is_text_kind(vocab.kinds[i]) && !piece.empty()) {
-        ids_.insert(id);
+      } else if (is_piece(i)) {
         n_piece_bytes_max_ = std::max(n_piece_bytes_max_, piece.size());
         for (size_t at = 0; (at = piece.find(kSpaceMark, at + 1)) != std::string_view::npos;) {
           joins_space_[static_cast<uint8_t>(piece[at - 1])] = true;
@@ -82,6 +75,12 @@ class SentencePieceBpe final : public Encoder {
   // Of each unused piece that was made: how long its left part was, to take it apart again.
   using LeftParts = std::map<TokenId, uint32_t>;
 
+  // Text can become it other than as a single byte.
+  bool is_piece(size_t id) const {
+    return vocab_.kinds[id] != TokenKind::kByte && is_text_kind(vocab_.kinds[id]) &&
+           !vocab_.pieces[id].empty();
+  }
+
   TokenId id_of(std::string_view piece) const { return ids_.find(piece); }
 
   // How much of the text can be encoded by itself: up to a space mark that no piece could join to
@@ -113,7 +112,7 @@ class SentencePieceBpe final : public Encoder {
       if (vocab_.kinds[static_cast<size_t>(id)] == TokenKind::kUnused) {
         left_parts.emplace(id, left.n_bytes);
       }
-      return Merge{ranks_[static_cast<size_t>(id)], id};
+      return Merge{rank_of(vocab_.scores[static_cast<size_t>(id)]), id};
     });
     for (const Symbol& symbol : merger.symbols()) {
       if (symbol.n_bytes > 0) {
@@ -156,7 +155,6 @@ class SentencePieceBpe final : public Encoder {
   }
 
   const Vocab& vocab_;
-  std::vector<uint32_t> ranks_;  // by id
   PieceTable ids_;
   size_t n_piece_bytes_max_ = 0;
   std::array<bool, 256> joins_space_{};  // bytes that stand before a space mark in some piece

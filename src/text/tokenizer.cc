@@ -168,6 +168,7 @@ Result<Tokenizer> Tokenizer::create(Vocab vocab) {
   const Vocab& v = impl->vocab;
   MARU_TRY(encoder, make_encoder(v));
   impl->encoder = std::move(encoder);
+  impl->vocab.merges = {};  // the encoder has them as ids
   std::vector<std::pair<std::string_view, int32_t>> specials;
   for (size_t i = 0; i < v.pieces.size(); ++i) {
     if (v.kinds[i] == TokenKind::kControl || v.kinds[i] == TokenKind::kUserDefined ||
@@ -212,15 +213,17 @@ std::vector<TokenId> Tokenizer::encode(const Spans& spans, bool add_special) con
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool special) const {
   std::string out;
-  for (const TokenId id : ids) {
-    if (!impl_->in_range(id)) continue;
-    if (is_text_kind(impl_->kind(id))) {
-      impl_->encoder->append_bytes(id, out);
-    } else if (special || impl_->kind(id) != TokenKind::kControl) {
-      out += impl_->vocab.pieces[static_cast<size_t>(id)];
-    }
-  }
+  for (const TokenId id : ids) append_decoded(id, special, out);
   return out;
+}
+
+void Tokenizer::append_decoded(TokenId id, bool special, std::string& out) const {
+  if (!impl_->in_range(id)) return;
+  if (is_text_kind(impl_->kind(id))) {
+    impl_->encoder->append_bytes(id, out);
+  } else if (special || impl_->kind(id) != TokenKind::kControl) {
+    out += impl_->vocab.pieces[static_cast<size_t>(id)];
+  }
 }
 
 const Vocab& Tokenizer::vocab() const { return impl_->vocab; }

@@ -42,7 +42,10 @@ class Tokenizer {
   // left out. Ids out of range give nothing. A single token may be a part of a UTF-8 character.
   std::string decode(std::span<const TokenId> ids, bool special = true) const;
 
-  const Vocab& vocab() const;
+  // decode() of one id, at the end of `out`.
+  void append_decoded(TokenId id, bool special, std::string& out) const;
+
+  const Vocab& vocab() const;  // without its merges
   size_t n_vocab() const;
   bool is_control(TokenId id) const;
   bool is_eog(TokenId id) const;  // ends a generation
