@@ -41,14 +41,14 @@ bool has_amx() {
 #endif
 
 std::vector<const KernelTable*> runnable_tables() {
-  static const KernelTable scalar = {"scalar", kMatmulScalar, kOpsScalar};
+  static const KernelTable scalar = {"scalar", kMatmulScalar, kOpsScalar, pack_groups};
   std::vector<const KernelTable*> tables = {&scalar};
 #if defined(__x86_64__)
-  static const KernelTable avx2 = {"avx2", kMatmulAvx2, kOpsAvx2};
-  static const KernelTable avx512 = {"avx512", kMatmulAvx512, kOpsAvx512};
+  static const KernelTable avx2 = {"avx2", kMatmulAvx2, kOpsAvx2, kPackAvx2};
+  static const KernelTable avx512 = {"avx512", kMatmulAvx512, kOpsAvx512, kPackAvx512};
   if (has_avx2()) tables.push_back(&avx2);
   if (has_avx512()) tables.push_back(&avx512);
-  static const KernelTable amx = {"amx", kMatmulAmx, kOpsAvx512};
+  static const KernelTable amx = {"amx", kMatmulAmx, kOpsAvx512, kPackAvx512};
   if (has_avx512() && has_amx()) tables.push_back(&amx);
 #endif
   return tables;

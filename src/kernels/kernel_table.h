@@ -44,7 +44,8 @@ struct PackedShape {
 // of its block, or the type runs by rows in float32).
 PackedShape packed_shape(tensor::DType dtype, size_t n_cols);
 
-// Repacks groups [group_begin, group_end) of a row-major GGUF tensor. Threads: disjoint ranges.
+// Repacks groups [group_begin, group_end) of a row-major GGUF tensor, plainly: the reference for
+// KernelTable::pack_groups. Threads: disjoint ranges.
 // Shapes: rows is the whole tensor, n_rows rows of consecutive blocks; out is where the packed
 // matrix begins.
 void pack_groups(const PackedMatrix& shape, const std::byte* rows, size_t group_begin,
@@ -137,10 +138,14 @@ struct OpsTable {
                 float* y);
 };
 
+using PackGroups = void (*)(const PackedMatrix& shape, const std::byte* rows, size_t group_begin,
+                            size_t group_end, std::byte* out);
+
 struct KernelTable {
   std::string_view isa;  // "scalar", "avx2", "avx512", "amx" (AVX-512 with AMX products)
   MatmulTable matmul;
   OpsTable ops;
+  PackGroups pack_groups;  // the same bytes as the function of this name
 };
 
 // All tables that this machine can run, scalar first.

@@ -1,4 +1,4 @@
-// kernels/tables.h - the halves of each KernelTable, one per instruction set. Only kernels/ and its
+// kernels/tables.h - the parts of each KernelTable, one per instruction set. Only kernels/ and its
 // tests include this; everybody else asks available_kernels() or find_kernels().
 #pragma once
 #include "kernels/kernel_table.h"
@@ -10,6 +10,7 @@ extern const OpsTable kOpsScalar;
 #if defined(__x86_64__)
 extern const MatmulTable kMatmulAvx2, kMatmulAvx512, kMatmulAmx;
 extern const OpsTable kOpsAvx2, kOpsAvx512;
+extern const PackGroups kPackAvx2, kPackAvx512;
 #endif
 
 }  // namespace maru::kernels

@@ -8,6 +8,7 @@
 // Batch invariance: the logits of a row depend on its own tokens and positions only, bit for bit,
 // however they were chunked, whatever else is in the batch, and for any number of threads.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -98,6 +99,8 @@ struct LoadOptions {
   // The longest sequence that is wanted; 0 = what the model was made for. Some models have other
   // weights for long contexts.
   size_t n_ctx = 0;
+  // May be null. Once it is true, loading ends early with kCancelled.
+  const std::atomic<bool>* stop = nullptr;
   // May be empty. Called on the loading thread, from time to time.
   std::function<void(uint64_t bytes_packed, uint64_t bytes_total)> on_progress = {};
 };
@@ -105,7 +108,7 @@ struct LoadOptions {
 // Reads config and weights, repacking in parallel.
 // Requires: file outlives the model, which reads embedding rows from its mapping.
 // Errors: kUnsupported names an unknown architecture or tensor type; kCorrupt names a missing
-// tensor or a wrong shape (expected and found); kResourceExhausted.
+// tensor or a wrong shape (expected and found); kResourceExhausted; kIo; kCancelled.
 Result<std::unique_ptr<Model>> load_model(const gguf::File& file, const LoadOptions& options);
 
 }  // namespace maru::model

@@ -21,8 +21,8 @@ std::string shape_text(const gguf::TensorView& view) {
 }
 
 // Packs rows of a type without a kernel as float32, a group at a time.
-void pack_as_floats(const kernels::PackedMatrix& packed, tensor::DType dtype, const std::byte* rows,
-                    std::byte* out) {
+void pack_as_floats(kernels::PackGroups pack_groups, const kernels::PackedMatrix& packed,
+                    tensor::DType dtype, const std::byte* rows, std::byte* out) {
   const size_t row_bytes = packed.n_cols / tensor::dtype_info(dtype).block_elements *
                            tensor::dtype_info(dtype).block_bytes;
   std::vector<float> values(kGroupRows * packed.n_cols);
@@ -31,8 +31,8 @@ void pack_as_floats(const kernels::PackedMatrix& packed, tensor::DType dtype, co
     group.n_rows = std::min(kGroupRows, packed.n_rows - first);
     tensor::dequantize(dtype, rows + first * row_bytes, group.n_rows * packed.n_cols,
                        values.data());
-    kernels::pack_groups(group, reinterpret_cast<const std::byte*>(values.data()), 0, 1,
-                         out + first / kGroupRows * packed.group_bytes);
+    pack_groups(group, reinterpret_cast<const std::byte*>(values.data()), 0, 1,
+                out + first / kGroupRows * packed.group_bytes);
   }
 }
 
@@ -80,7 +80,7 @@ std::vector<Packer::Chunk> Packer::cut_chunks() const {
   return chunks;
 }
 
-Result<void> Packer::pack_chunk(const Chunk& chunk, Arena& arena,
+Result<void> Packer::pack_chunk(const Chunk& chunk, kernels::PackGroups pack_groups, Arena& arena,
                                 std::vector<std::byte>& rows) const {
   const Item& item = *chunk.item;
   const size_t row_bytes = item.view.row_bytes();
@@ -92,9 +92,9 @@ Result<void> Packer::pack_chunk(const Chunk& chunk, Arena& arena,
   MARU_TRY_VOID(file_.read(item.rows + first_row * row_bytes, std::span(rows).first(n_bytes)));
   std::byte* out = arena.data() + item.arena_offset + chunk.begin * part.group_bytes;
   if (part.dtype == item.view.dtype) {
-    kernels::pack_groups(part, rows.data(), 0, part.n_groups(), out);
+    pack_groups(part, rows.data(), 0, part.n_groups(), out);
   } else {
-    pack_as_floats(part, item.view.dtype, rows.data(), out);
+    pack_as_floats(pack_groups, part, item.view.dtype, rows.data(), out);
   }
   return {};
 }
@@ -111,8 +111,8 @@ Result<Arena> Packer::pack(const LoadOptions& options) {
   const std::vector<Chunk> chunks = cut_chunks();
   options.pool->parallel_for(chunks.size(), [&](size_t i, size_t w) {
     Worker& worker = workers[w];
-    if (worker.error) return;
-    auto packed = pack_chunk(chunks[i], arena, worker.rows);
+    if (worker.error || (options.stop != nullptr && *options.stop)) return;
+    auto packed = pack_chunk(chunks[i], options.kernels->pack_groups, arena, worker.rows);
     if (!packed.ok()) worker.error = std::move(packed).error();
     const Chunk& chunk = chunks[i];
     n_packed += (chunk.end - chunk.begin) * chunk.item->matrix->packed.group_bytes;
@@ -121,6 +121,9 @@ Result<Arena> Packer::pack(const LoadOptions& options) {
   });
   for (Worker& worker : workers) {
     if (worker.error) return *std::move(worker.error);
+  }
+  if (options.stop != nullptr && *options.stop) {
+    return Error{ErrorCode::kCancelled, "loading was stopped", {}};
   }
   if (options.on_progress) options.on_progress(n_bytes_, n_bytes_);
   return arena;

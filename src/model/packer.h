@@ -33,7 +33,7 @@ class Packer {
   Result<void> add(std::string_view tensor, RowRange rows, size_t n_cols, Matrix& matrix,
                    bool as_floats = false);
 
-  // Errors: kResourceExhausted; kIo.
+  // Errors: kResourceExhausted; kIo; kCancelled.
   Result<Arena> pack(const LoadOptions& options);
 
   uint64_t n_params() const { return n_params_; }
@@ -53,7 +53,8 @@ class Packer {
   };
 
   std::vector<Chunk> cut_chunks() const;
-  Result<void> pack_chunk(const Chunk& chunk, Arena& arena, std::vector<std::byte>& rows) const;
+  Result<void> pack_chunk(const Chunk& chunk, kernels::PackGroups pack_groups, Arena& arena,
+                          std::vector<std::byte>& rows) const;
 
   const gguf::File& file_;
   std::vector<Item> items_;
