@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <fstream>
+#include <thread>
 
 #include "base/files.h"
 #include "base/log.h"
@@ -49,17 +51,15 @@ Json special_tokens(const text::Vocab& vocab) {
   return tokens;
 }
 
-Result<void> load_text(LoadedModel& loaded) {
+// What is of text: tokenizer, chat template and, for an engine that generates, the token table. May
+// run beside load_weights(), which touches other members.
+Result<void> load_text(LoadedModel& loaded, bool for_engine) {
   const gguf::Metadata& metadata = loaded.file->metadata();
   MARU_TRY(vocab, model::load_vocab(metadata));
   loaded.template_tokens = special_tokens(vocab);
   MARU_TRY(tokenizer, text::Tokenizer::create(std::move(vocab)));
   loaded.tokenizer = std::move(tokenizer);
-  MARU_TRY(architecture, metadata.get_string_or("general.architecture", ""));
-  MARU_TRY(name, metadata.get_string_or("general.name", ""));
-  loaded.card.architecture = architecture;
-  loaded.card.name = name;
-  loaded.card.n_vocab = loaded.tokenizer->n_vocab();
+  if (for_engine) loaded.tokens.emplace(*loaded.tokenizer);
   MARU_TRY(source, metadata.get_string_or("tokenizer.chat_template", ""));
   if (source.empty()) return {};
   auto chat_template = text::ChatTemplate::parse(source);
@@ -89,7 +89,6 @@ Result<void> load_decoder(LoadedModel& loaded, const model::LoadOptions& options
   loaded.model = std::move(model);
   MARU_TRY(sizes, size_kv(loaded.model->info(), options.n_ctx, available_memory()));
   loaded.engine_options = sizes;
-  loaded.tokens.emplace(*loaded.tokenizer);
   // One that is unknown here, as a reranker's, is no hindrance to making text.
   auto pooling = model::read_pooling(loaded.file->metadata(), loaded.card.architecture);
   if (!pooling.ok()) log_warning("{}", pooling.error().message);
@@ -106,18 +105,18 @@ Result<void> load_encoder(LoadedModel& loaded, const model::LoadOptions& options
 }
 
 Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load,
-                          const LoadProgress& on_progress) {
+                          const LoadProgress& on_progress, const std::atomic<bool>& stop) {
   MARU_TRY(kernels, find_table(load.isa));
   if (load.n_threads > kThreadsMax) {
     return Error::invalid(fmt::format("n_threads must be 0 to {}", kThreadsMax), "n_threads");
   }
   loaded.pool = std::make_unique<ThreadPool>(
       load.n_threads != 0 ? load.n_threads : std::min(default_thread_count(), kThreadsMax));
-  model::LoadOptions options = {.pool = loaded.pool.get(), .kernels = kernels, .n_ctx = load.n_ctx};
+  model::LoadOptions options = {
+      .pool = loaded.pool.get(), .kernels = kernels, .n_ctx = load.n_ctx, .stop = &stop};
   if (on_progress) {
     options.on_progress = [&](uint64_t n, uint64_t n_total) { on_progress({n, n_total}); };
   }
-  loaded.card.generates = !model::is_encoder(loaded.card.architecture);
   MARU_TRY_VOID(loaded.card.generates ? load_decoder(loaded, options)
                                       : load_encoder(loaded, options));
   const model::ModelInfo& info = loaded.embeddings->info();
@@ -132,6 +131,31 @@ Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load,
   loaded.card.macs_per_token = info.macs_per_token;
   loaded.card.pooling = model::pooling_name(loaded.embeddings->pooling());
   return {};
+}
+
+Result<void> load_names(LoadedModel& loaded) {
+  const gguf::Metadata& metadata = loaded.file->metadata();
+  MARU_TRY(architecture, metadata.get_string_or("general.architecture", ""));
+  MARU_TRY(name, metadata.get_string_or("general.name", ""));
+  loaded.card.architecture = architecture;
+  loaded.card.name = name;
+  return {};
+}
+
+// Text on a thread of its own, while the pool packs the weights.
+Result<void> load_all(LoadedModel& loaded, const LoadRequest& load,
+                      const LoadProgress& on_progress) {
+  loaded.card.generates = !model::is_encoder(loaded.card.architecture);
+  Result<void> text;
+  std::atomic<bool> stop = false;
+  std::thread thread([&] {
+    text = load_text(loaded, loaded.card.generates);
+    stop = !text.ok();
+  });
+  const auto weights = load_weights(loaded, load, on_progress, stop);
+  thread.join();
+  MARU_TRY_VOID(text);
+  return weights;
 }
 
 // One setting serves models of all sizes: it is an upper bound. The card says what became of it.
@@ -198,8 +222,13 @@ Result<std::unique_ptr<LoadedModel>> load_from_files(const LoadRequest& load,
   }
   MARU_TRY(file, gguf::File::open(load.path));
   loaded->file = std::move(file);
-  MARU_TRY_VOID(load_text(*loaded));
-  if (!load.vocab_only) MARU_TRY_VOID(load_weights(*loaded, load, on_progress));
+  MARU_TRY_VOID(load_names(*loaded));
+  if (load.vocab_only) {
+    MARU_TRY_VOID(load_text(*loaded, false));
+    loaded->card.n_vocab = loaded->tokenizer->n_vocab();
+  } else {
+    MARU_TRY_VOID(load_all(*loaded, load, on_progress));
+  }
   return loaded;
 }
 
