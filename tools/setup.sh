@@ -18,6 +18,11 @@ python3 python3-pip python3-venv"
 PACKAGES_TEST="git libclang-rt-19-dev chromium fonts-nanum"
 PACKAGES_FULL="gcc g++"
 
+# ccache keeps what uses the precompiled headers only if told that their macros and times are sound;
+# without the folder's name in the key a second checkout shares what the first compiled.
+export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+export CCACHE_BASEDIR=$MARU_ROOT CCACHE_NOHASHDIR=1
+
 say() { printf '%s\n' "$*" >&2; }
 
 # step WHAT COMMAND...: runs a command with its output in the log; on failure shows the log's end.

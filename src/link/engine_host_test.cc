@@ -236,10 +236,11 @@ TEST(EngineHostRealModel, ChatsScoresAndReusesItsPrefix) {
   Client& client = **started;
   EXPECT_EQ(client.card().architecture, "llama");
   EXPECT_TRUE(client.card().has_chat_template);
-  GenerateRequest request{.prompt = chat("What is the capital of France?"), .max_tokens = 24};
+  // Each token of this answer leads by 0.9 nats or more; with other capitals the first is near a tie.
+  GenerateRequest request{.prompt = chat("What is the capital of Japan?"), .max_tokens = 24};
   request.sampling.temperature = 0;
   const auto events = generate(client, request);
-  EXPECT_NE(text_of(events).find("Paris"), std::string::npos) << text_of(events);
+  EXPECT_NE(text_of(events).find("Tokyo"), std::string::npos) << text_of(events);
   const auto again = generate(client, request);
   EXPECT_EQ(text_of(again), text_of(events));  // bit-equal from the prefix cache
   const auto& usage = std::get<Done>(again.back()).usage;

@@ -82,5 +82,5 @@ def test_a_real_model(tmp_path):
     text = "The capital of France is Paris. The capital of Germany is Berlin."
     nll = [answers(maru("score", model, text, "--json"))[0]["nll"] for model in ("smollm2:135m", out)]
     assert abs(nll[0] - nll[1]) < 0.1
-    result = maru("run", out, "Who wrote Hamlet?", "--temperature", "0", "--max-tokens", "24")
-    assert "Shakespeare" in result.stdout
+    result = maru("run", out, "What is the capital of Japan?", "--temperature", "0", "--max-tokens", "24")
+    assert "Tokyo" in result.stdout  # no near tie: each token leads by 0.9 nats
