@@ -236,7 +236,7 @@ TEST(EngineHostRealModel, ChatsScoresAndReusesItsPrefix) {
   Client& client = **started;
   EXPECT_EQ(client.card().architecture, "llama");
   EXPECT_TRUE(client.card().has_chat_template);
-  // Each token of this answer leads by 0.9 nats or more; with other capitals the first is near a tie.
+  // Each token of this answer leads by 0.9 nats; with other capitals the first is near a tie.
   GenerateRequest request{.prompt = chat("What is the capital of Japan?"), .max_tokens = 24};
   request.sampling.temperature = 0;
   const auto events = generate(client, request);
