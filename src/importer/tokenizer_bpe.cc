@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "base/utf8.h"
 #include "importer/pre_tokenizer_name.h"
 #include "importer/tokenizer.h"
 #include "text/pre_tokenize.h"
@@ -131,7 +132,10 @@ Result<TokenizerDraft> draft_bpe(const Json& tokenizer, size_t n_vocab, std::str
     MARU_TRY(name, pre_tokenizer_name(tokenizer));
     vocab.pre = name;
   } else if (text::find_pre_tokenizer(pre_name) == nullptr) {
-    return Error::invalid(fmt::format("--pre: there is no pre-tokenizer '{}'", pre_name));
+    std::vector<std::string_view> names;
+    for (const text::PreTokenizer& pre : text::pre_tokenizers()) names.push_back(pre.name);
+    return Error::invalid(fmt::format("--pre: there is no pre-tokenizer '{}'; accepted: {}",
+                                      replace_invalid_utf8(pre_name), fmt::join(names, ", ")));
   } else {
     vocab.pre = pre_name;
   }

@@ -10,6 +10,7 @@
 namespace maru::importer {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -164,6 +165,24 @@ TEST_F(TokenizerTest, SaysWhatIsWrong) {
   EXPECT_THAT(refusal("vocab", "[]"), HasSubstr("no vocab"));
   EXPECT_THAT(refusal("merges", R"(["ab"])"), HasSubstr("merge 0 is no pair"));
   EXPECT_THAT(refusal("merges", "1"), HasSubstr("no list"));
+}
+
+TEST_F(TokenizerTest, ANamedPreTokenizerIsKnownAndOfUse) {
+  TokenizerFiles files;
+  files.tokenizer = parse_json(testing_support::tiny_tokenizer().dump()).value();
+  ASSERT_TRUE(make(files, 5, "qwen2").ok());
+  EXPECT_EQ(text("tokenizer.ggml.pre"), "qwen2");
+  const auto unknown = make(files, 5, "nonsense");
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_THAT(unknown.error().message, AllOf(HasSubstr("'nonsense'"), HasSubstr("qwen2")));
+  files.tokenizer = parse_json(R"({
+    "normalizer": {"type": "BertNormalizer", "lowercase": true},
+    "model": {"type": "WordPiece", "continuing_subword_prefix": "##", "vocab": {"[UNK]": 0}}})")
+                        .value();
+  ASSERT_TRUE(make(files, 1).ok());
+  const auto useless = make(files, 1, "qwen2");
+  ASSERT_FALSE(useless.ok());
+  EXPECT_THAT(useless.error().message, HasSubstr("--pre is for byte-level BPE"));
 }
 
 TEST(PreTokenizerName, IsFoundByTheExpressions) {

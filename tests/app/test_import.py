@@ -125,6 +125,17 @@ def test_missing_and_unknown_tensors_are_named(tmp_path):
     assert "1 tensors" in result.stderr and "self_attn.magic.weight" in result.stderr
 
 
+def test_what_would_have_no_effect_is_refused(tmp_path):
+    folder, _ = make_source(tmp_path, "llama")
+    out = tmp_path / "out.gguf"
+    (tmp_path / "model.bin").write_bytes(b"x" * 100)
+    result = maru("import", tmp_path / "model.bin", out)
+    assert result.returncode == 1 and "model.bin' is nothing to import; accepted" in result.stderr
+    result = maru("import", folder, out, "--pre", "nonsense")
+    assert result.returncode == 1 and "--pre" in result.stderr
+    assert not out.exists()
+
+
 def test_an_existing_file_is_not_touched(tmp_path):
     folder, _ = make_source(tmp_path, "llama")
     out = tmp_path / "out.gguf"
