@@ -53,6 +53,7 @@ Json pulled_json(const hub::StoredModel& model) {
 // How far its bytes can be trusted.
 std::string trust(const hub::StoredModel& model) {
   if (model.checked == "catalogue") return "sha256 verified";
+  if (model.checked == "ollama") return "sha256 checked against Ollama's";
   if (!model.checked.empty()) return fmt::format("sha256 checked against the {}'s", model.checked);
   if (!model.link_target.empty()) return fmt::format("linked to {}", model.link_target);
   return "its source names no sha256 to check";

@@ -171,6 +171,11 @@ Result<Reference> parse_reference(std::string_view text) {
   if (is_path || (is_gguf(text) && n_slashes < 2) || fs::is_regular_file(text, error)) {
     return Reference(PathReference{std::string(text)});
   }
+  if (text.find("://") != text.npos) {
+    return Error::invalid(fmt::format(
+        "'{}' is no address that models are fetched from; accepted: https://, hf.co/...",
+        replace_invalid_utf8(text)));
+  }
   if (n_slashes > 0) return parse_hub(text, std::string(text));
   return Error::not_found(fmt::format("there is no model '{}'", replace_invalid_utf8(text)));
 }

@@ -52,11 +52,18 @@ TEST(Reference, RefusesWaysOut) {
        {"hf.co/o", "hf.co//r", "hf.co/o/../x.gguf", "hf.co/../r", "hf.co/o/r/../../x.gguf",
         "hf.co/o/r/a//x.gguf", "hf.co/o/r@:Q4_0", "hf.co/o/r@../x:Q4_0", "hf.co/o/r:Q4/0",
         "hf.co/o/r/x.bin", "hf.co/o/r?x:Q4_0", "hf.co/o/r\n", "ollama:../../etc:passwd",
-        "ollama:", "ollama:m:", "ollama:m:../x", "http://hf.co/o/r", "https://user@hf.co/o/r"}) {
+        "ollama:", "ollama:m:", "ollama:m:../x", "http://hf.co/o/r", "https://user@hf.co/o/r",
+        "ftp://hf.co/o/r.gguf"}) {
     const auto reference = parse_reference(text);
     ASSERT_FALSE(reference.ok()) << text;
     EXPECT_EQ(reference.error().code, ErrorCode::kInvalidArgument) << text;
   }
+}
+
+TEST(Reference, NamesTheSchemesThereAre) {
+  const auto reference = parse_reference("ftp://example.org/models/x.gguf");
+  ASSERT_FALSE(reference.ok());
+  EXPECT_NE(reference.error().message.find("accepted: https://"), std::string::npos);
 }
 
 // Threat 26: whatever the text, what comes out stays below where it belongs.

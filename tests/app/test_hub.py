@@ -298,6 +298,8 @@ def test_a_model_of_ollama_is_linked(tmp_path):
     assert model["link_target"] == str(blob)
     said = maru("run", "tiny:1b", "Hello", "--max-tokens", "2", home=tmp_path / "home")
     assert said.returncode == 0, said.stderr
+    again = maru("pull", "ollama:tiny:1b", home=tmp_path / "home", HOME=str(tmp_path))
+    assert "sha256 checked against Ollama's" in again.stdout
     result = maru("pull", "ollama:other", home=tmp_path / "home", HOME=str(tmp_path))
     assert result.returncode == 1 and "it has tiny:1b" in result.stderr
 
