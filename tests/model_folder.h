@@ -28,6 +28,8 @@ class ModelFolder {
 
   void write(const std::string& name, const std::string& content) const {
     std::filesystem::create_directories((path_ / name).parent_path());
+    // A new file: ext4 brings one that is overwritten to the disk, which loops would wait for.
+    std::filesystem::remove(path_ / name);
     std::ofstream(path_ / name, std::ios::binary) << content;
   }
   void write_json(const std::string& name, const nlohmann::ordered_json& value) const {
