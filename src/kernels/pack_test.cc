@@ -60,7 +60,7 @@ TEST(PackGroups, PartsMakeTheWhole) {
   const auto expected = packed_by(pack_groups, shape, rows);
   for (const KernelTable* table : available_kernels()) {
     std::vector<std::byte> out(expected.size(), std::byte{0xAB});
-    for (const auto [begin, end] : {std::pair{3, 7}, {0, 1}, {1, 3}}) {
+    for (const auto& [begin, end] : {std::pair{3, 7}, {0, 1}, {1, 3}}) {
       table->pack_groups(shape, rows.data(), static_cast<size_t>(begin), static_cast<size_t>(end),
                          out.data());
     }
