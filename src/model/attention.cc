@@ -82,6 +82,7 @@ void Decoder::make_attention_items() {
                         tile.span_begin + n * (piece + 1) / n_pieces});
     }
     if (n_pieces == 1) continue;
+    tile.is_shared = true;
     tile.n_pieces_left = static_cast<uint32_t>(n_pieces);
     tile.partials_begin = n_partials;
     n_partials += n * sizes.partial_floats(tile.n_q());
@@ -122,7 +123,7 @@ void Decoder::attend_item(size_t i, const AttentionItem& item, KvCache& kv, Work
     const float* from = work_.q + row * work_.sizes.n_q + tile.head_begin * d_k;
     to = std::copy_n(from, tile.n_head() * d_k, to);
   }
-  if (tile.n_pieces_left == 0) {
+  if (!tile.is_shared) {
     begin_attention(i, tile, memory);
     for (size_t span = item.span_begin; span < item.span_end; ++span) {
       attend_span(i, tile, span, kv, memory);

@@ -53,8 +53,9 @@ class Decoder final : public Model {
     size_t head_begin, head_end;  // query heads
     size_t row_begin, row_end;    // rows of the pass
     size_t span_begin, span_end;  // of keys that any of them sees
-    size_t partials_begin = 0;    // in partials_, where its spans are shared out
-    uint32_t n_pieces_left = 0;   // the same; whoever brings it to 0 merges
+    bool is_shared = false;       // its spans are shared out; only then the next two count
+    size_t partials_begin = 0;    // in partials_
+    uint32_t n_pieces_left = 0;   // whoever brings it to 0 merges
 
     size_t n_head() const { return head_end - head_begin; }
     size_t n_q() const { return n_head() * (row_end - row_begin); }
