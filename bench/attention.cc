@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <limits>
 #include <string>
@@ -20,6 +19,7 @@
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
 #include "kernels/roofs.h"
+#include "timing.h"
 
 namespace maru::kernels {
 namespace {
@@ -30,23 +30,6 @@ constexpr size_t kCachedSpans = 4;
 constexpr double kStreamBytes = 128 << 20;  // beyond the caches
 constexpr size_t kStreamRows = 4;
 constexpr size_t kRowsMax = 32;
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// Seconds of the fastest call within the time given.
-template <class F>
-double best(double seconds, const F& f) {
-  const double end = now() + seconds;
-  double least = 1e9;
-  do {
-    const double begin = now();
-    f();
-    least = std::min(least, now() - begin);
-  } while (now() < end);
-  return least;
-}
 
 // One head's blocks, K then V, and queries over them.
 class Head {

@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -21,6 +20,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/packed_layout.h"
 #include "kernels/roofs.h"
+#include "timing.h"
 
 namespace maru::kernels {
 namespace {
@@ -35,23 +35,6 @@ constexpr size_t kTokens[] = {1, 2, 4, 8, 16, 64, 256};
 constexpr size_t kColumns = 1536;
 constexpr size_t kRows = 256;                // in the L2 cache
 constexpr size_t kStreamBytes = 256u << 20;  // beyond the caches
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// Seconds of the fastest call within the time given.
-template <class F>
-double best(double seconds, const F& f) {
-  const double end = now() + seconds;
-  double least = 1e9;
-  do {
-    const double begin = now();
-    f();
-    least = std::min(least, now() - begin);
-  } while (now() < end);
-  return least;
-}
 
 std::byte* aligned(std::vector<std::byte>& memory, size_t n_bytes) {
   memory.resize(n_bytes + 64);
