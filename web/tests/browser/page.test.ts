@@ -417,6 +417,16 @@ describe('typing', () => {
     await page.keyboard.press('/');
     expect(await focused()).toBe('Message');
     expect(await page.locator('#composer').inputValue()).toBe('');
+
+    // A key that comes before the dialog's `close` event, which the browser sends later.
+    await page.locator('.scroll').focus();
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();
+    await page.getByRole('dialog').evaluate((dialog: HTMLDialogElement) => {
+      dialog.close();
+      document.activeElement?.dispatchEvent(new KeyboardEvent('keydown', { key: '/', bubbles: true, cancelable: true }));
+    });
+    expect(await focused()).toBe('Message');
   });
 });
 
