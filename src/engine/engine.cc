@@ -89,7 +89,7 @@ Engine::Engine(model::Model& model, std::unique_ptr<model::KvStore> kv, const To
       states_(model.info().state_bytes > 0 ? options.n_states : 0),
       cache_(pool_, states_),
       scheduler_({options.n_blocks, running_max(model.info(), options), options.n_waiting_max}),
-      scratch_(n_vocab_),
+      scratch_(n_vocab_, options.kernels->ops),
       n_step_tokens_(kStepTokensFirst) {}
 
 Engine::~Engine() = default;
@@ -326,19 +326,20 @@ void Engine::score(Sequence& sequence, std::span<const float> rows, size_t n_row
   const size_t n_ids = sequence.tokens.size();
   const size_t first = sequence.n_computed - n_rows;
   for (size_t i = 0; i < n_rows; ++i) {
-    const auto row = rows.subspan(i * n_vocab_, n_vocab_);
-    const double log_sum = log_sum_exp(row);
+    const auto logits = rows.subspan(i * n_vocab_, n_vocab_);
+    const LogitRow row(logits, scratch_.ops, scratch_.row);
+    const double log_sum = row.log_sum_exp();
     if (!std::isfinite(log_sum)) {
       return fail(sequence, Error::corrupt("the model gave no usable numbers; its file may be "
                                            "damaged"));
     }
     const size_t position = first + i;
     if (position + 1 < n_ids) {
-      sequence.nlls.push_back(log_sum - row[static_cast<size_t>(sequence.tokens[position + 1])]);
+      sequence.nlls.push_back(log_sum - logits[static_cast<size_t>(sequence.tokens[position + 1])]);
     }
     if (n_ids - position > sequence.score->last) continue;
     ScoreRow answer;
-    top_logprobs(row, log_sum, sequence.score->top, answer.top);
+    row.top_logprobs(log_sum, sequence.score->top, answer.top);
     sink_(sequence.id, std::move(answer));
   }
   if (sequence.n_computed == n_ids) end(sequence, ScoreDone{std::move(sequence.nlls)});

@@ -38,6 +38,7 @@ struct EngineOptions {
   size_t n_states = 0;  // of the state pool; at least kStatesPerSequence where the model has states
   size_t n_running_max = 32;
   size_t n_waiting_max = 512;
+  const kernels::KernelTable* kernels = kernels::available_kernels().back();
 };
 
 struct EngineTotals {

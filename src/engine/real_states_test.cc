@@ -14,7 +14,7 @@
 namespace maru::engine {
 namespace {
 
-constexpr EngineOptions kOptions = {.n_ctx = 256, .n_blocks = 24, .n_states = 8};
+const EngineOptions kOptions = {.n_ctx = 256, .n_blocks = 24, .n_states = 8};
 
 class RealStates : public ::testing::TestWithParam<const char*> {
  protected:

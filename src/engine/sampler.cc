@@ -1,7 +1,9 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "base/check.h"
@@ -11,15 +13,34 @@ namespace {
 
 using Candidate = Sampler::Candidate;
 
-// Candidates below this share of the best are sorted only if the nucleus reaches down to them: of
-// 152k tokens a few thousand are above it.
-constexpr float kTailWeight = 1e-7f;
+// Without top_k the nucleus is looked for among the tokens that have at least this share of the
+// best one's weight, and, where those do not hold its mass, among more. 0 = among all.
+constexpr float kNucleusShares[] = {1e-3f, 1e-6f, 0.0f};
 
-// How many more than k candidates are gathered before they are cut back to k.
-constexpr size_t kTopKSlack = 1024;
+// A logit this far below a bound, in units of the temperature, has a weight below the bound's
+// whatever was rounded on the way.
+constexpr float kRoundingNats = 1e-3f;
 
-bool likelier(const Candidate& a, const Candidate& b) {
-  return a.weight > b.weight || (a.weight == b.weight && a.id < b.id);
+// More candidates than these are first put into buckets by the upper bits of what orders them;
+// fewer than those are sorted at once.
+constexpr size_t kBucketedMin = 4096, kSortedMax = 64;
+constexpr int kBucketBits = 14;
+
+// What comes first has the higher rank; the lower id first among equals.
+float likelihood(const Candidate& c) { return c.logit; }
+float typicality(const Candidate& c) { return -c.key; }
+
+template <class Rank>
+auto by(Rank rank) {
+  return [rank](const Candidate& a, const Candidate& b) {
+    return rank(a) > rank(b) || (rank(a) == rank(b) && a.id < b.id);
+  };
+}
+
+// In the order of the ranks. Both zeros are one rank.
+size_t bucket_of(float rank) {
+  const auto bits = std::bit_cast<uint32_t>(rank + 0.0f);
+  return (bits ^ (bits >> 31 != 0 ? 0xffff'ffffu : 0x8000'0000u)) >> (32 - kBucketBits);
 }
 
 double sum_of(std::span<const Candidate> candidates) {
@@ -28,53 +49,96 @@ double sum_of(std::span<const Candidate> candidates) {
   return sum;
 }
 
-// The length of the shortest front part that holds `mass`; at least 1.
-size_t front_with_mass(std::span<const Candidate> candidates, double mass) {
-  double sum = 0;
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    sum += candidates[i].weight;
-    if (sum >= mass) return i + 1;
-  }
-  return candidates.size();
+// Leaves `last` and those that come before it.
+template <class Rank>
+void keep_up_to(const Candidate& last, std::vector<Candidate>& candidates, Rank rank) {
+  std::erase_if(candidates, [&](const Candidate& c) { return by(rank)(last, c); });
 }
 
-// The lowest id among the best. NaN never wins.
-size_t find_best(std::span<const float> logits) {
-  size_t best = 0;
-  float largest = -std::numeric_limits<float>::infinity();
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > largest) {
-      largest = logits[i];
-      best = i;
+// Leaves the n likeliest. Requires: n >= 1.
+void keep_likeliest(size_t n, Sampler::Scratch& scratch) {
+  if (scratch.candidates.size() <= n) return;
+  scratch.order = scratch.candidates;
+  const auto last = scratch.order.begin() + static_cast<ptrdiff_t>(n - 1);
+  std::ranges::nth_element(scratch.order, last, by(likelihood));
+  keep_up_to(*last, scratch.candidates, likelihood);
+}
+
+// Those among which the front part with that mass ends go to scratch.order. Returns the mass of
+// what comes before them.
+template <class Rank>
+double find_bucket(double mass, Sampler::Scratch& scratch, Rank rank) {
+  scratch.buckets.assign(size_t{1} << kBucketBits, 0.0);
+  for (const Candidate& c : scratch.candidates) scratch.buckets[bucket_of(rank(c))] += c.weight;
+  double sum = 0;
+  size_t end = scratch.buckets.size() - 1;
+  for (; end > 0 && sum + scratch.buckets[end] < mass; --end) sum += scratch.buckets[end];
+  scratch.order.clear();
+  std::ranges::copy_if(scratch.candidates, std::back_inserter(scratch.order),
+                       [&](const Candidate& c) { return bucket_of(rank(c)) == end; });
+  return sum;
+}
+
+// Leaves the shortest front part that holds `mass`, at least one; all, where they hold less. Its
+// end is found by buckets and then by halving, as one finds the n-th element.
+template <class Rank>
+void keep_front_with_mass(double mass, Sampler::Scratch& scratch, Rank rank) {
+  double sum = 0;  // of what comes before `rest`
+  if (scratch.candidates.size() > kBucketedMin) {
+    sum = find_bucket(mass, scratch, rank);
+  } else {
+    scratch.order = scratch.candidates;
+  }
+  std::span<Candidate> rest = scratch.order;
+  while (rest.size() > kSortedMax) {
+    const size_t n_half = rest.size() / 2;
+    std::ranges::nth_element(rest, rest.begin() + static_cast<ptrdiff_t>(n_half), by(rank));
+    const double half = sum_of(rest.first(n_half));
+    if (sum + half >= mass) {
+      rest = rest.first(n_half);
+    } else {
+      sum += half;
+      rest = rest.subspan(n_half);
     }
   }
-  return best;
+  std::ranges::sort(rest, by(rank));
+  for (const Candidate& candidate : rest) {
+    sum += candidate.weight;
+    if (sum >= mass) return keep_up_to(candidate, scratch.candidates, rank);
+  }
 }
 
 }  // namespace
 
-Sampler::Scratch::Scratch(size_t n_vocab) : n_seen(n_vocab, 0) {
+Sampler::Scratch::Scratch(size_t n_vocab, const kernels::OpsTable& table)
+    : ops(table), row(n_vocab), n_seen(n_vocab, 0) {
   candidates.reserve(n_vocab);
+  order.reserve(n_vocab);
+  weights.reserve(n_vocab);
   raw.reserve(n_vocab);
-  top.reserve(kLogprobsMax + 1);
+  top.reserve(n_vocab);
 }
 
-Sampler::Sampler(const SamplingParams& params) : params_(params), rng_(params.seed) {}
+Sampler::Sampler(const SamplingParams& params) : params_(params), rng_(params.seed) {
+  if (params.temperature > 0) {
+    scale_ = std::min(1.0f / params.temperature, std::numeric_limits<float>::max());
+  }
+}
 
 std::optional<Sampler::Draw> Sampler::draw(std::span<float> logits,
                                            std::span<const TokenId> history, Scratch& scratch) {
   CHECK(logits.size() <= scratch.n_seen.size());
   if (params_.want_logprobs) scratch.raw.assign(logits.begin(), logits.end());
   penalize(logits, history, scratch);
-  const size_t best = find_best(logits);
-  if (!std::isfinite(logits[best])) return std::nullopt;
+  const LogitRow row(logits, scratch.ops, scratch.row);
+  if (!std::isfinite(row.best())) return std::nullopt;
   Draw draw;
-  draw.id = params_.temperature == 0.0f ? static_cast<TokenId>(best)
-                                        : pick(logits, logits[best], scratch.candidates);
-  if (params_.want_logprobs) {
-    const double log_sum = log_sum_exp(scratch.raw);
+  draw.id = params_.temperature == 0.0f ? row.best_id() : pick(row, scratch);
+  if (params_.want_logprobs) {  // nothing of `row` is needed after this line
+    const LogitRow raw(scratch.raw, scratch.ops, scratch.row);
+    const double log_sum = raw.log_sum_exp();
     draw.logprob = static_cast<float>(scratch.raw[static_cast<size_t>(draw.id)] - log_sum);
-    top_logprobs(scratch.raw, log_sum, params_.n_logprobs, scratch.top);
+    raw.top_logprobs(log_sum, params_.n_logprobs, scratch.top);
     draw.top = scratch.top;
   }
   return draw;
@@ -99,18 +163,26 @@ void Sampler::penalize(std::span<float> logits, std::span<const TokenId> history
   for (const auto& [id, bias] : params_.logit_bias) logits[static_cast<size_t>(id)] += bias;
 }
 
-TokenId Sampler::pick(std::span<const float> logits, float best,
-                      std::vector<Candidate>& candidates) {
-  keep_top_k(logits, candidates);
-  for (Candidate& candidate : candidates) {
-    candidate.weight = std::exp((candidate.weight - best) / params_.temperature);
+TokenId Sampler::pick(const LogitRow& row, Scratch& scratch) {
+  const bool has_mass = params_.top_p < 1.0f;
+  double mass = 0;
+  if (params_.top_k == 0 && params_.typical_p >= 1.0f) {
+    if (!has_mass && params_.min_p <= 0.0f) {
+      const double sum = row.sum_weights(scale_);
+      return row.find_mass(rng_.uniform() * sum, scale_);
+    }
+    if (has_mass) mass = params_.top_p * row.sum_weights(scale_);
+    gather_likeliest(row, mass, scratch);
+  } else {
+    gather_top_k(row, scratch);
+    keep_typical(scratch);
+    mass = params_.top_p * sum_of(scratch.candidates);
   }
-  keep_typical(candidates);
-  keep_nucleus(candidates);
-  keep_min_p(candidates);
-  double left = rng_.uniform() * sum_of(candidates);
-  TokenId last = candidates.front().id;
-  for (const Candidate& candidate : candidates) {
+  if (has_mass) keep_front_with_mass(mass, scratch, likelihood);
+  keep_min_p(scratch.candidates);
+  double left = rng_.uniform() * sum_of(scratch.candidates);
+  TokenId last = scratch.candidates.front().id;
+  for (const Candidate& candidate : scratch.candidates) {
     if (candidate.weight == 0) continue;
     left -= candidate.weight;
     last = candidate.id;
@@ -119,58 +191,56 @@ TokenId Sampler::pick(std::span<const float> logits, float best,
   return last;  // where rounding carried us past the end, the last one that could be drawn
 }
 
-void Sampler::keep_top_k(std::span<const float> logits, std::vector<Candidate>& candidates) const {
-  candidates.clear();
-  const size_t k = params_.top_k == 0 ? logits.size() : std::min(params_.top_k, logits.size());
-  const size_t n_gathered_max = k + std::min(std::max(k, kTopKSlack), logits.size() - k);
-  const auto cut = [&] {
-    std::ranges::nth_element(candidates, candidates.begin() + static_cast<ptrdiff_t>(k - 1),
-                             likelier);
-    candidates.resize(k);
-  };
-  // Among equal logits the lower id counts as likelier, and ids come in order: what is not above
-  // the k-th best so far cannot get in.
-  float threshold = -std::numeric_limits<float>::infinity();
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (!(logits[i] > threshold)) continue;
-    candidates.push_back({logits[i], 0, static_cast<TokenId>(i)});
-    if (candidates.size() == n_gathered_max && n_gathered_max > k) {
-      cut();
-      threshold = candidates[k - 1].weight;
-    }
-  }
-  if (candidates.size() > k) cut();
+// All of at least that logit.
+void Sampler::gather(const LogitRow& row, float least, Scratch& scratch) const {
+  scratch.candidates.clear();
+  row.for_at_least(least, [&](TokenId id, float logit) {
+    scratch.candidates.push_back({.logit = logit, .weight = 0, .key = 0, .id = id});
+  });
 }
 
-void Sampler::keep_typical(std::vector<Candidate>& candidates) const {
+void Sampler::weigh(const LogitRow& row, Scratch& scratch) const {
+  scratch.weights.clear();
+  for (const Candidate& candidate : scratch.candidates) scratch.weights.push_back(candidate.logit);
+  float* weights = scratch.weights.data();
+  scratch.ops.softmax_weights(weights, scratch.weights.size(), row.best(), scale_, weights);
+  for (Candidate& candidate : scratch.candidates) candidate.weight = *weights++;
+}
+
+void Sampler::gather_top_k(const LogitRow& row, Scratch& scratch) const {
+  const size_t n = row.logits().size();
+  const size_t k = params_.top_k == 0 ? n : std::min(params_.top_k, n);
+  gather(row, row.bound_of_likeliest(k), scratch);
+  keep_likeliest(k, scratch);
+  weigh(row, scratch);
+}
+
+// The likeliest of all: at least those that min_p keeps, or enough to hold `mass`.
+void Sampler::gather_likeliest(const LogitRow& row, double mass, Scratch& scratch) const {
+  if (params_.min_p > 0.0f) {
+    gather(row, row.best() + (std::log(params_.min_p) - kRoundingNats) / scale_, scratch);
+    return weigh(row, scratch);
+  }
+  for (const float share : kNucleusShares) {
+    gather(row, row.best() + std::log(share) / scale_, scratch);
+    weigh(row, scratch);
+    if (sum_of(scratch.candidates) >= mass) return;
+  }
+}
+
+void Sampler::keep_typical(Scratch& scratch) const {
   if (params_.typical_p >= 1.0f) return;
-  const double total = sum_of(candidates);
+  const double total = sum_of(scratch.candidates);
   double entropy = 0;
-  for (const Candidate& candidate : candidates) {
+  for (const Candidate& candidate : scratch.candidates) {
     const double p = candidate.weight / total;
     if (p > 0) entropy -= p * std::log(p);
   }
-  for (Candidate& candidate : candidates) {
+  for (Candidate& candidate : scratch.candidates) {
     const double p = candidate.weight / total;
     candidate.key = static_cast<float>(std::abs(-std::log(p) - entropy));  // inf where p is 0
   }
-  std::ranges::sort(candidates, [](const Candidate& a, const Candidate& b) {
-    return a.key < b.key || (a.key == b.key && a.id < b.id);
-  });
-  candidates.resize(front_with_mass(candidates, params_.typical_p * total));
-}
-
-void Sampler::keep_nucleus(std::vector<Candidate>& candidates) const {
-  if (params_.top_p >= 1.0f) return;
-  const double mass = params_.top_p * sum_of(candidates);
-  const auto tail = std::ranges::partition(
-      candidates, [](const Candidate& candidate) { return candidate.weight >= kTailWeight; });
-  const size_t n_head = candidates.size() - tail.size();
-  if (n_head > 0 && sum_of(std::span(candidates).first(n_head)) >= mass) {
-    candidates.resize(n_head);  // the nucleus is a front part of the likeliest
-  }
-  std::ranges::sort(candidates, likelier);
-  candidates.resize(front_with_mass(candidates, mass));
+  keep_front_with_mass(params_.typical_p * total, scratch, typicality);
 }
 
 void Sampler::keep_min_p(std::vector<Candidate>& candidates) const {
@@ -180,42 +250,6 @@ void Sampler::keep_min_p(std::vector<Candidate>& candidates) const {
   const float least = params_.min_p * best;
   std::erase_if(candidates,
                 [least](const Candidate& candidate) { return candidate.weight < least; });
-}
-
-double log_sum_exp(std::span<const float> logits) {
-  const float best = logits[find_best(logits)];
-  double sum = 0;
-  for (const float logit : logits) {
-    if (logit == logit) sum += std::exp(static_cast<double>(logit) - best);
-  }
-  return best + std::log(sum);
-}
-
-void top_logprobs(std::span<const float> logits, double log_sum, size_t n,
-                  std::vector<std::pair<TokenId, float>>& out) {
-  // Kept sorted while n is small; a heap would move less for large n, which only scores ask for.
-  const auto better = [](const auto& a, const auto& b) {
-    return a.second > b.second || (a.second == b.second && a.first < b.first);
-  };
-  out.clear();
-  n = std::min(n, logits.size());
-  if (n == 0) return;
-  if (n > kLogprobsMax) {
-    for (size_t i = 0; i < logits.size(); ++i) {
-      out.emplace_back(static_cast<TokenId>(i), logits[i] == logits[i] ? logits[i] : -INFINITY);
-    }
-    std::ranges::partial_sort(out, out.begin() + static_cast<ptrdiff_t>(n), better);
-    out.resize(n);
-  } else {
-    for (size_t i = 0; i < logits.size(); ++i) {
-      const std::pair<TokenId, float> entry(static_cast<TokenId>(i),
-                                            logits[i] == logits[i] ? logits[i] : -INFINITY);
-      if (out.size() == n && !better(entry, out.back())) continue;
-      if (out.size() == n) out.pop_back();
-      out.insert(std::ranges::upper_bound(out, entry, better), entry);
-    }
-  }
-  for (auto& [id, logit] : out) logit = static_cast<float>(logit - log_sum);
 }
 
 }  // namespace maru::engine

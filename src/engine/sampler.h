@@ -1,7 +1,9 @@
 // engine/sampler.h - draws the next token from a row of logits.
 //
 // Engine owns one Sampler per generation and one Scratch for all. The order of the steps is that of
-// engine/sampling.h. Equal parameters, seed, history and logits give the same token.
+// engine/sampling.h. Equal parameters, seed, history and logits give the same token: weights are
+// float32, e^((logit - best) / temperature); a token is the first, by id, at which the running sum
+// of those kept exceeds a share drawn evenly.
 // Sources: nucleus, Holtzman et al. 2020 (arXiv:1904.09751); locally typical, Meister et al. 2023
 // (arXiv:2202.00666); min-p, Nguyen et al. 2024 (arXiv:2407.01082); repetition penalty, Keskar et
 // al. 2019 (arXiv:1909.05858), section 4.1.
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "engine/logit_row.h"
 #include "engine/sampling.h"
 
 namespace maru::engine {
@@ -20,15 +23,22 @@ namespace maru::engine {
 class Sampler {
  public:
   struct Candidate {
-    float weight;  // first the logit, then exp((logit - best) / temperature)
-    float key;     // order of typical_p
+    float logit;
+    float weight;
+    float key;  // order of typical_p
     TokenId id;
   };
 
   // Reserved once, so that drawing a token allocates nothing.
   struct Scratch {
-    explicit Scratch(size_t n_vocab);
-    std::vector<Candidate> candidates;
+    // Requires: ops outlives this; all tables give the same tokens.
+    Scratch(size_t n_vocab, const kernels::OpsTable& ops);
+    const kernels::OpsTable& ops;
+    LogitRow::Scratch row;
+    std::vector<Candidate> candidates;  // by id
+    std::vector<Candidate> order;       // a copy of them, for finding where to cut
+    std::vector<float> weights;
+    std::vector<double> buckets;   // of a long `order`
     std::vector<uint32_t> n_seen;  // per token; all 0 between calls
     std::vector<float> raw;        // the logits before penalties, where logprobs are wanted
     std::vector<std::pair<TokenId, float>> top;
@@ -51,21 +61,17 @@ class Sampler {
 
  private:
   void penalize(std::span<float> logits, std::span<const TokenId> history, Scratch& scratch) const;
-  TokenId pick(std::span<const float> logits, float best, std::vector<Candidate>& candidates);
-  void keep_top_k(std::span<const float> logits, std::vector<Candidate>& candidates) const;
-  void keep_typical(std::vector<Candidate>& candidates) const;
-  void keep_nucleus(std::vector<Candidate>& candidates) const;
+  TokenId pick(const LogitRow& row, Scratch& scratch);
+  void gather(const LogitRow& row, float least, Scratch& scratch) const;
+  void weigh(const LogitRow& row, Scratch& scratch) const;
+  void gather_top_k(const LogitRow& row, Scratch& scratch) const;
+  void gather_likeliest(const LogitRow& row, double mass, Scratch& scratch) const;
+  void keep_typical(Scratch& scratch) const;
   void keep_min_p(std::vector<Candidate>& candidates) const;
 
   SamplingParams params_;
+  float scale_ = 0;  // 1 / temperature
   Rng rng_;
 };
-
-// ln(sum of exp(logits)), in double. Requires: the largest is finite; NaN counts as -inf.
-double log_sum_exp(std::span<const float> logits);
-
-// The n likeliest (all, where there are fewer), best first, lower id first among equals.
-void top_logprobs(std::span<const float> logits, double log_sum, size_t n,
-                  std::vector<std::pair<TokenId, float>>& out);
 
 }  // namespace maru::engine

@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <string>
 
 namespace maru::engine {
 namespace {
@@ -49,7 +50,8 @@ std::vector<double> reference(const SamplingParams& p, std::vector<double> logit
     double entropy = 0;
     for (const double w : weight) entropy -= w > 0 ? w / sum * std::log(w / sum) : 0;
     const auto key = [&](size_t i) { return std::abs(-std::log(weight[i] / sum) - entropy); };
-    std::ranges::sort(order, [&](size_t a, size_t b) { return key(a) < key(b); });
+    std::ranges::sort(
+        order, [&](size_t a, size_t b) { return key(a) < key(b) || (key(a) == key(b) && a < b); });
     keep_mass(p.typical_p);
     std::ranges::sort(order, by_logit);
   }
@@ -70,10 +72,13 @@ SamplingParams plain() {
   return p;
 }
 
+const kernels::OpsTable& best_ops() { return kernels::available_kernels().back()->ops; }
+
 std::vector<TokenId> draws(const SamplingParams& p, const std::vector<float>& logits,
-                           const std::vector<TokenId>& history, size_t n) {
+                           const std::vector<TokenId>& history, size_t n,
+                           const kernels::OpsTable& ops = best_ops()) {
   Sampler sampler(p);
-  Sampler::Scratch scratch(logits.size());
+  Sampler::Scratch scratch(logits.size(), ops);
   std::vector<TokenId> ids;
   for (size_t i = 0; i < n; ++i) {
     std::vector<float> row = logits;
@@ -134,6 +139,61 @@ TEST(Sampler, DrawsFromTheReferenceDistribution) {
   }
 }
 
+// Rows as models give them, and as they do not.
+std::vector<float> row_of_kind(size_t kind, size_t n, Rng& rng) {
+  std::vector<float> row(n);
+  for (float& logit : row) {
+    const auto u = static_cast<float>(rng.uniform());
+    if (kind == 0) logit = -3.0f * std::log(u + 1e-9f);              // few are likely
+    if (kind == 1) logit = 0.1f * u;                                 // nearly flat
+    if (kind == 2) logit = std::floor(8 * u);                        // equals everywhere
+    if (kind == 3) logit = u < 0.9f ? -INFINITY : 20 * u;            // most are excluded
+    if (kind == 4) logit = u < 0.3f ? NAN : std::floor(40 * u) / 4;  // damaged in part
+  }
+  return row;
+}
+
+// The token that the definition names for a share u of the mass; off by rounding at most.
+void expect_token(const std::vector<double>& weight, double u, TokenId got) {
+  constexpr double kRounding = 3e-6;
+  const auto id = static_cast<size_t>(got);
+  EXPECT_GT(weight[id], 0) << "token " << id << " was to be left out";
+  const double before = std::accumulate(weight.begin(), weight.begin() + got, 0.0);
+  EXPECT_LE(before, u + kRounding) << "token " << id;
+  EXPECT_GE(before + weight[id], u - kRounding) << "token " << id;
+}
+
+TEST(Sampler, DrawsTheTokensOfTheDefinitionOnEveryTable) {
+  constexpr size_t kVocabs[] = {1, 63, 64, 65, 700, 9000};
+  constexpr size_t kDraws = 3;
+  for (uint64_t seed = 0; seed < 600; ++seed) {
+    SCOPED_TRACE(seed);
+    Rng rng(seed);
+    const size_t n_vocab = kVocabs[seed % std::size(kVocabs)];
+    const std::vector<float> logits = row_of_kind(seed / 6 % 5, n_vocab, rng);
+    std::vector<TokenId> history;
+    for (size_t i = rng.below(12); i > 0; --i) {
+      history.push_back(static_cast<TokenId>(rng.below(n_vocab)));
+    }
+    SamplingParams p = random_params(rng, n_vocab);
+    const std::vector<TokenId> got = [&] {
+      Sampler::Scratch scratch(n_vocab, best_ops());
+      std::vector<float> row = logits;
+      const bool usable = Sampler(p).draw(row, history, scratch).has_value();
+      return usable ? draws(p, logits, history, kDraws) : std::vector<TokenId>{};
+    }();
+    if (got.empty()) continue;
+    std::vector<double> exact(logits.begin(), logits.end());
+    for (double& logit : exact) logit = std::isnan(logit) ? -INFINITY : logit;
+    const std::vector<double> weight = reference(p, exact, history);
+    Rng shares(p.seed);
+    for (const TokenId id : got) expect_token(weight, shares.uniform(), id);
+    for (const kernels::KernelTable* table : kernels::available_kernels()) {
+      EXPECT_EQ(draws(p, logits, history, kDraws, table->ops), got) << table->isa;
+    }
+  }
+}
+
 TEST(Sampler, TemperatureZeroTakesTheBestAndTheLowestIdOfEquals) {
   SamplingParams p = plain();
   p.temperature = 0;
@@ -182,7 +242,7 @@ TEST(Sampler, ReportsLogprobsOfTheRawLogits) {
   p.n_logprobs = 2;
   p.logit_bias = {{0, 100.0f}};
   Sampler sampler(p);
-  Sampler::Scratch scratch(3);
+  Sampler::Scratch scratch(3, best_ops());
   std::vector<float> row = {0, 1, 2};
   const auto draw = sampler.draw(row, {}, scratch);
   const double log_sum = std::log(1 + std::exp(1) + std::exp(2));
@@ -198,27 +258,13 @@ TEST(Sampler, SurvivesWhatADamagedModelGives) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   constexpr float kInf = std::numeric_limits<float>::infinity();
   Sampler sampler{SamplingParams{}};
-  Sampler::Scratch scratch(3);
+  Sampler::Scratch scratch(3, best_ops());
   for (std::vector<float> row :
        {std::vector<float>{kNan, kNan, kNan}, {-kInf, -kInf, -kInf}, {0, kInf, 0}}) {
     EXPECT_FALSE(sampler.draw(row, {}, scratch).has_value());
   }
   std::vector<float> some = {kNan, 1, -kInf};
   EXPECT_EQ(sampler.draw(some, {}, scratch)->id, 1);
-}
-
-TEST(TopLogprobs, SmallAndLargeNAgree) {
-  Rng rng(3);
-  std::vector<float> row(200);
-  for (float& logit : row) logit = static_cast<float>(rng.below(50));
-  const double log_sum = log_sum_exp(row);
-  std::vector<std::pair<TokenId, float>> few;
-  std::vector<std::pair<TokenId, float>> all;
-  top_logprobs(row, log_sum, kLogprobsMax, few);
-  top_logprobs(row, log_sum, 1000, all);
-  ASSERT_EQ(all.size(), row.size());
-  all.resize(kLogprobsMax);
-  EXPECT_EQ(few, all);
 }
 
 TEST(CheckSampling, NamesTheFieldAndTheRange) {

@@ -72,6 +72,9 @@ struct MatmulTable {
 // this, best as part of the queries' scale.
 inline constexpr float kScoreUnit = 1.44269504f;  // log2 e
 
+// Rows of logits are looked at in blocks of this many.
+inline constexpr size_t kLogitBlock = 64;
+
 // Which keys of a span one query may see: [first, last), empty where first == last.
 struct KeyRange {
   uint16_t first = 0;
@@ -136,6 +139,16 @@ struct OpsTable {
   // Shapes: q, k [step.d_k]; v, y [n], y may be v; state d_k rows of n, `stride` apart.
   void (*recur)(const RecurrenceStep& step, const float* v, float* state, size_t stride, size_t n,
                 float* y);
+
+  // The largest of each block of kLogitBlock, the last of which may be shorter. NaN counts as -inf.
+  // Shapes: x [n]; maxima [ceil(n / kLogitBlock)].
+  void (*block_max)(const float* x, size_t n, float* maxima);
+
+  // y = e^((x - best) * scale), 0 for NaN. Shapes: x, y [n]; y may be x. Requires: x <= best, scale
+  // >= 0.
+  void (*softmax_weights)(const float* x, size_t n, float best, float scale, float* y);
+  // The sums of those weights over blocks of kLogitBlock. Shapes: sums [ceil(n / kLogitBlock)].
+  void (*softmax_sums)(const float* x, size_t n, float best, float scale, float* sums);
 };
 
 using PackGroups = void (*)(const PackedMatrix& shape, const std::byte* rows, size_t group_begin,

@@ -111,6 +111,41 @@ TEST(Ops, ElementwiseMatchesDoubleArithmetic) {
   }
 }
 
+TEST(Ops, RowsOfLogitsMatchDoubleArithmetic) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  Values values(8);
+  for (const size_t n : {size_t{1}, size_t{63}, size_t{64}, size_t{65}, size_t{1000}}) {
+    auto x = values.many(n, 30.0f);
+    for (size_t i = 1; i < n; i += 7) x[i] = i % 2 == 0 ? -kInf : std::nanf("");
+    const float best = 30.0f, scale = 1.3f;
+    const size_t n_blocks = (n + kLogitBlock - 1) / kLogitBlock;
+    std::vector<float> maxima(n_blocks), weights(n), sums(n_blocks);
+    kOpsScalar.block_max(x.data(), n, maxima.data());
+    kOpsScalar.softmax_weights(x.data(), n, best, scale, weights.data());
+    kOpsScalar.softmax_sums(x.data(), n, best, scale, sums.data());
+    for (size_t b = 0; b < n_blocks; ++b) {
+      float want_max = -kInf;
+      double want_sum = 0;
+      for (size_t i = b * kLogitBlock; i < std::min(n, (b + 1) * kLogitBlock); ++i) {
+        const double exponent = (double{x[i]} - best) * scale;
+        const double weight = exponent >= -87 ? std::exp(exponent) : 0;  // 0 for NaN
+        if (x[i] > want_max) want_max = x[i];
+        want_sum += weight;
+        EXPECT_NEAR(weights[i], weight, 1e-5 * weight) << x[i];
+      }
+      EXPECT_EQ(maxima[b], want_max);
+      EXPECT_NEAR(sums[b], want_sum, 1e-5 * want_sum);
+    }
+    expect_same_bytes([&](const OpsTable& ops) {
+      std::vector<float> all(n + 2 * n_blocks);
+      ops.softmax_weights(x.data(), n, best, scale, all.data());
+      ops.block_max(x.data(), n, all.data() + n);
+      ops.softmax_sums(x.data(), n, best, scale, all.data() + n + n_blocks);
+      return all;
+    });
+  }
+}
+
 TEST(Ops, RopeTurnsPairsAndKeepsTheRest) {
   Values values(3);
   const size_t n_rot = 20, d_head = 32;

@@ -89,6 +89,7 @@ Result<void> load_decoder(LoadedModel& loaded, const model::LoadOptions& options
   loaded.model = std::move(model);
   MARU_TRY(sizes, size_kv(loaded.model->info(), options.n_ctx, available_memory()));
   loaded.engine_options = sizes;
+  loaded.engine_options.kernels = options.kernels;
   // One that is unknown here, as a reranker's, is no hindrance to making text.
   auto pooling = model::read_pooling(loaded.file->metadata(), loaded.card.architecture);
   if (!pooling.ok()) log_warning("{}", pooling.error().message);
