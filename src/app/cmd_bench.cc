@@ -258,7 +258,7 @@ void add_bench(Session& session) {
       .excludes(only);
   command.add_flag("--json", flags->json, "print a JSON object with every run");
   command.add_setting("threads", "threads of the engine");
-  command.add_setting("isa", "scalar, avx2, avx512 or amx");
+  command.add_setting("isa", kIsaNames);
   command.add_engine_script();
   command.runs([&session, flags] { return run_bench(session, *flags); });
 }

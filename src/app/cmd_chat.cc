@@ -24,7 +24,7 @@ void add_common_flags(const Command& command, Flags* flags) {
   add_answer_flags(command, &flags->chat.settings);
   command.add_setting("threads", "threads of the engine");
   command.add_setting("context", "longest sequence in tokens");
-  command.add_setting("isa", "scalar, avx2, avx512 or amx");
+  command.add_setting("isa", kIsaNames);
   command.add_engine_script();
 }
 

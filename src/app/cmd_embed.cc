@@ -126,7 +126,7 @@ void add_embed(Session& session) {
       .value_name("NAME");
   command.add_setting("threads", "threads of the engine");
   command.add_setting("context", "longest text in tokens");
-  command.add_setting("isa", "scalar, avx2, avx512 or amx");
+  command.add_setting("isa", kIsaNames);
   command.add_engine_script();
   command.runs([&session, flags, text] {
     flags->text_given = text.given();

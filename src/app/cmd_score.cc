@@ -75,7 +75,7 @@ void add_score(Session& session) {
                    "for each line {\"ids\", \"last\", \"top\"} of standard input print "
                    "{\"nll\", \"nlls\", \"top\"}");
   command.add_setting("threads", "threads of the engine");
-  command.add_setting("isa", "scalar, avx2, avx512 or amx");
+  command.add_setting("isa", kIsaNames);
   command.runs([&session, flags, text] {
     flags->text_given = text.given();
     return run_score(session, *flags);

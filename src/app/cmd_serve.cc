@@ -204,7 +204,7 @@ void add_serve(Session& session) {
   command.add_setting("model", "model to offer first");
   command.add_setting("threads", "threads of an engine");
   command.add_setting("context", "longest sequence in tokens");
-  command.add_setting("isa", "scalar, avx2, avx512 or amx");
+  command.add_setting("isa", kIsaNames);
   command.add_engine_script();
   command.runs([&session] { return run_serve(session); });
 }

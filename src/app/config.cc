@@ -76,11 +76,11 @@ const std::array<Setting, 9> kSettings = {{
        return set_number(text, kContextMax, c.context) ? nullptr : "0 to 16777216";
      },
      [](const Config& c) { return Json(c.context); }},
-    {"isa", "MARU_ISA", "arithmetic: scalar, avx2, avx512 or amx (default: the best here)",
+    {"isa", "MARU_ISA", "arithmetic: scalar, avx2, avxvnni, avx512 or amx (default: the best here)",
      [](Config& c, const std::string& text) -> const char* {
-       const bool known =
-           text.empty() || text == "scalar" || text == "avx2" || text == "avx512" || text == "amx";
-       if (!known) return "scalar, avx2, avx512 or amx";
+       const bool known = text.empty() || text == "scalar" || text == "avx2" || text == "avxvnni" ||
+                          text == "avx512" || text == "amx";
+       if (!known) return kIsaNames;
        c.isa = text;
        return nullptr;
      },

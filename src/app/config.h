@@ -18,6 +18,9 @@
 
 namespace maru::app {
 
+// The tables of kernels/kernel_table.h that can be asked for.
+inline constexpr char kIsaNames[] = "scalar, avx2, avxvnni, avx512 or amx";
+
 struct Config {
   std::filesystem::path home;  // models and data
   std::string model;           // where a command names none
@@ -25,7 +28,7 @@ struct Config {
   uint16_t port = 6278;  // 0 = any free one
   size_t threads = 0;    // of an engine; 0 = one per core
   size_t context = 0;    // longest sequence; 0 = the model's own, bounded by memory
-  std::string isa;       // "scalar", "avx2", "avx512", "amx"; empty = the best of this machine
+  std::string isa;       // of kIsaNames; empty = the best of this machine
   std::string hub = "https://huggingface.co";  // or a mirror that speaks as it does
   LogLevel log_level = LogLevel::kInfo;
 };

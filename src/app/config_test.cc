@@ -73,7 +73,13 @@ TEST_F(ConfigTest, ABadValueNamesWhereItCameFromAndWhatIsAccepted) {
   variables_["MARU_PORT"] = "65536";
   EXPECT_EQ(load().error().message, "MARU_PORT is '65536'; accepted: 0 to 65535");
   variables_.erase("MARU_PORT");
-  EXPECT_THAT(load({{"isa", "sse9"}}).error().message, HasSubstr("--isa is 'sse9'"));
+  const std::string refused = load({{"isa", "sse9"}}).error().message;
+  EXPECT_THAT(refused, HasSubstr("--isa is 'sse9'"));
+  EXPECT_THAT(refused, HasSubstr(kIsaNames));
+  for (const char* isa : {"scalar", "avx2", "avxvnni", "avx512", "amx"}) {
+    EXPECT_EQ(load({{"isa", isa}})->isa, isa);
+    EXPECT_THAT(kIsaNames, HasSubstr(isa));
+  }
   file(R"({"threads": -1})");
   EXPECT_THAT(load().error().message, HasSubstr("'threads' in"));
 }

@@ -22,6 +22,12 @@ bool has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
          __builtin_cpu_supports("f16c");
 }
+bool has_avxvnni() {
+  constexpr unsigned kAvxVnni = 1u << 4;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) == 0) return false;
+  return has_avx2() && (eax & kAvxVnni) != 0;
+}
 bool has_avx512() {
   __builtin_cpu_init();
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -45,8 +51,10 @@ std::vector<const KernelTable*> runnable_tables() {
   std::vector<const KernelTable*> tables = {&scalar};
 #if defined(__x86_64__)
   static const KernelTable avx2 = {"avx2", kMatmulAvx2, kOpsAvx2, kPackAvx2};
+  static const KernelTable avxvnni = {"avxvnni", kMatmulAvxVnni, kOpsAvx2, kPackAvx2};
   static const KernelTable avx512 = {"avx512", kMatmulAvx512, kOpsAvx512, kPackAvx512};
   if (has_avx2()) tables.push_back(&avx2);
+  if (has_avxvnni()) tables.push_back(&avxvnni);
   if (has_avx512()) tables.push_back(&avx512);
   static const KernelTable amx = {"amx", kMatmulAmx, kOpsAvx512, kPackAvx512};
   if (has_avx512() && has_amx()) tables.push_back(&amx);

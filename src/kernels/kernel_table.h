@@ -155,13 +155,15 @@ using PackGroups = void (*)(const PackedMatrix& shape, const std::byte* rows, si
                             size_t group_end, std::byte* out);
 
 struct KernelTable {
-  std::string_view isa;  // "scalar", "avx2", "avx512", "amx" (AVX-512 with AMX products)
+  // "scalar", "avx2", "avxvnni" (AVX2 with VNNI products), "avx512", "amx" (AVX-512 with AMX
+  // products).
+  std::string_view isa;
   MatmulTable matmul;
   OpsTable ops;
   PackGroups pack_groups;  // the same bytes as the function of this name
 };
 
-// All tables that this machine can run, scalar first.
+// All tables that this machine can run, from the scalar one to the best.
 std::span<const KernelTable* const> available_kernels();
 // The best one for "", or the one named; nullptr where it is unknown or this machine cannot run it.
 const KernelTable* find_kernels(std::string_view isa);

@@ -4,7 +4,8 @@
 //
 // Included after the vocabulary, kernels/formats.inl.h and
 //   kTileGroups        groups at once: more share a loaded activation, where it is loads that bound
-//   kTileColumns       columns at once; kHalvesTileColumns: of formats with two sums per run
+//   kTileColumns       columns at once
+//   kHalvesTileGroups, kHalvesTileColumns  of formats with two sums per run
 //   kFloatTileColumns  the same for float matrices
 //
 // A tile is kTileGroups groups of 16 rows by up to kTileColumns columns; its sums stay in
@@ -194,6 +195,7 @@ template <class F>
 void int8_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, const std::byte* acts,
                  size_t act_stride, size_t n_tokens, float* y, size_t y_stride) {
   constexpr int kMost = F::kHalves ? kHalvesTileColumns : kTileColumns;
+  constexpr int kMostGroups = F::kHalves ? kHalvesTileGroups : kTileGroups;
   const Int8Call call{packed_group(F::kLayout, w.n_cols), w.group_bytes, w.n_rows};
   const size_t column_bytes = w.n_cols / kRun * sizeof(ActivationBlock);
   const size_t n_fit = kColumnBlockBytes / column_bytes / kMost * kMost;
@@ -203,18 +205,18 @@ void int8_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, co
   while (const size_t n = walk.next(columns, n_most)) {
     const size_t n_tiles = (n + kMost - 1) / kMost;
     for (size_t group = group_begin; group < group_end;) {
-      const bool whole = n > 4 && group_end - group >= kTileGroups;
+      const bool whole = n > 4 && group_end - group >= kMostGroups;
       const auto* base = reinterpret_cast<const uint8_t*>(w.data) + group * w.group_bytes;
       const size_t row = group * kGroupRows;
       for (size_t t = 0; t < n_tiles; ++t) {  // of nearly equal widths
         const size_t begin = n * t / n_tiles, n_columns = n * (t + 1) / n_tiles - begin;
         if (whole) {
-          any_tile<F, kMost, kTileGroups>(n_columns, call, base, row, t == 0, columns + begin);
+          any_tile<F, kMost, kMostGroups>(n_columns, call, base, row, t == 0, columns + begin);
         } else {
           any_tile<F, kMost, 1>(n_columns, call, base, row, t == 0, columns + begin);
         }
       }
-      group += whole ? kTileGroups : 1;
+      group += whole ? kMostGroups : 1;
     }
   }
 }

@@ -27,6 +27,7 @@ namespace {
 // share two pipes, so that at most 64 / (64 + 24) of the int8 peak is there for Q4_K.
 constexpr int kTileGroups = 2;
 constexpr int kTileColumns = 6;
+constexpr int kHalvesTileGroups = 2;
 constexpr int kHalvesTileColumns = 4;
 constexpr size_t kFloatTileColumns = 4;
 

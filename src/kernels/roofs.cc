@@ -55,9 +55,24 @@ void loop() {
 }  // namespace avx2
 MARU_TARGET_END
 
+MARU_TARGET_BEGIN("avxvnni,avx2")
+namespace avxvnni {
+// 12 chains of vpdpbusd hide its latency.
+void loop() {
+  __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(5), sums[12];
+  for (__m256i& sum : sums) sum = _mm256_setzero_si256();
+  for (int turn = 0; turn < kTurns; ++turn) {
+    asm volatile("" : "+x"(a), "+x"(b));
+    MARU_UNROLL for (int i = 0; i < 12; ++i) sums[i] = _mm256_dpbusd_avx_epi32(sums[i], a, b);
+  }
+  for (__m256i& sum : sums) asm volatile("" : : "x"(sum));
+}
+}  // namespace avxvnni
+MARU_TARGET_END
+
 MARU_TARGET_BEGIN("avx512f,avx512bw,avx512vl,avx512vnni")
 namespace avx512 {
-// 12 chains of vpdpbusd hide its latency.
+// The same with 64 bytes.
 void loop() {
   __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5), sums[12];
   for (__m512i& sum : sums) sum = _mm512_setzero_si512();
@@ -109,6 +124,7 @@ PeakLoop peak_loop(std::string_view isa) {
     return {"tdpbssd", 2.0 * (kTurns / 10) * 4 * 16 * 16 * 64, amx::loop};
   }
   if (isa == "avx512") return {"vpdpbusd", 2.0 * kTurns * 12 * 64, avx512::loop};
+  if (isa == "avxvnni") return {"vpdpbusd", 2.0 * kTurns * 12 * 32, avxvnni::loop};
   if (isa == "avx2") return {"vpmaddubsw", 2.0 * kTurns * 8 * 32, avx2::loop};
   return {};
 }

@@ -8,7 +8,7 @@ namespace maru::kernels {
 extern const MatmulTable kMatmulScalar;
 extern const OpsTable kOpsScalar;
 #if defined(__x86_64__)
-extern const MatmulTable kMatmulAvx2, kMatmulAvx512, kMatmulAmx;
+extern const MatmulTable kMatmulAvx2, kMatmulAvxVnni, kMatmulAvx512, kMatmulAmx;
 extern const OpsTable kOpsAvx2, kOpsAvx512;
 extern const PackGroups kPackAvx2, kPackAvx512;
 #endif
