@@ -20,6 +20,17 @@ Result<void> check_ids(const std::vector<TokenId>& ids, size_t n_vocab, const ch
 
 }  // namespace
 
+Result<void> check_claim(const Claim& claim) {
+  if (claim.weight < 1 || claim.weight > kWeightMax) {
+    return Error::invalid(fmt::format("weight must be 1 to {}, not {}", kWeightMax, claim.weight),
+                          "weight");
+  }
+  if (claim.user.size() <= kUserBytesMax) return {};
+  return Error::invalid(
+      fmt::format("user has {} bytes; at most {} are accepted", claim.user.size(), kUserBytesMax),
+      "user");
+}
+
 Result<void> check_context(size_t n_prompt, std::optional<size_t> max_tokens, size_t n_ctx) {
   if (n_prompt == 0) return Error::invalid("the prompt is empty: it has no tokens", "prompt");
   const size_t n_new = max_tokens.value_or(1);
@@ -35,6 +46,7 @@ Result<void> check_context(size_t n_prompt, std::optional<size_t> max_tokens, si
 Result<void> check_job(const GenerateJob& job, size_t n_vocab, size_t n_ctx) {
   MARU_TRY_VOID(check_sampling(job.sampling, n_vocab));
   MARU_TRY_VOID(check_stop(job.stop));
+  MARU_TRY_VOID(check_claim(job.claim));
   MARU_TRY_VOID(check_context(job.prompt.size(), job.max_tokens, n_ctx));
   return check_ids(job.prompt, n_vocab, "prompt");
 }

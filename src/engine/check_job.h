@@ -21,6 +21,9 @@ inline constexpr size_t kScorePairsMax = size_t{1} << 26;
 // Errors: kInvalidArgument with param kContextLengthExceeded, or for an empty prompt.
 Result<void> check_context(size_t n_prompt, std::optional<size_t> max_tokens, size_t n_ctx);
 
+// Errors: kInvalidArgument naming the field.
+Result<void> check_claim(const Claim& claim);
+
 // Errors: kInvalidArgument naming the field; kResourceExhausted above kScorePairsMax.
 Result<void> check_job(const GenerateJob& job, size_t n_vocab, size_t n_ctx);
 Result<void> check_job(const ScoreJob& job, size_t n_vocab, size_t n_ctx);

@@ -45,14 +45,18 @@ struct Engine::Sequence {
   size_t n_prompt = 0;
   size_t n_tokens_end = 0;
   // Where the model has states.
-  std::optional<StateId> state;         // while it runs; stands at n_computed
-  std::optional<StateId> border_state;  // stands at n_border
-  size_t n_border = 0;                  // the prompt's last block border; 0 = none
+  std::optional<StateId> state;  // while it runs; stands at n_computed
+  size_t n_border = 0;           // the prompt's last block border; 0 = none
   // Of a generation.
   std::optional<Sampler> sampler;
   std::optional<StopMatcher> matcher;
   std::vector<std::string> stop;
   std::string cache_salt;
+  WorkClass work_class = WorkClass::kInteractive;
+  std::vector<PrefixClaims::Key> keys;  // of the prompt's blocks
+  size_t n_keys_done = 0;               // of them, those that it claims no more
+  size_t n_kept = 0;                    // tokens that the tree has of it
+  size_t n_reused = 0;                  // tokens that others had evaluated
   bool ignore_eos = false;
   bool want_logprobs = false;
   // Of a score.
@@ -87,8 +91,12 @@ Engine::Engine(model::Model& model, std::unique_ptr<model::KvStore> kv, const To
       kv_(std::move(kv)),
       pool_(options.n_blocks),
       states_(model.info().state_bytes > 0 ? options.n_states : 0),
-      cache_(pool_, states_),
-      scheduler_({options.n_blocks, running_max(model.info(), options), options.n_waiting_max}),
+      tree_(pool_, states_, model.info().state_bytes > 0),
+      scheduler_({.n_blocks = options.n_blocks,
+                  .n_running_max = running_max(model.info(), options),
+                  .n_waiting_max = options.n_waiting_max,
+                  .n_running_user_max = options.n_running_user_max,
+                  .n_waiting_user_max = options.n_waiting_user_max}),
       scratch_(n_vocab_, options.kernels->ops),
       n_step_tokens_(kStepTokensFirst) {}
 
@@ -119,7 +127,11 @@ void Engine::submit(SequenceId id, GenerateJob job) {
   sequence->cache_salt = std::move(job.cache_salt);
   sequence->ignore_eos = job.ignore_eos;
   sequence->want_logprobs = job.sampling.want_logprobs;
-  if (enqueue(std::move(sequence), kStepTokensMax)) sink_(id, std::move(started));
+  sequence->work_class = job.claim.work_class;
+  sequence->keys = PrefixClaims::keys(sequence->tokens, sequence->cache_salt);
+  sequence->n_keys_done = sequence->keys.size();
+  Entry entry{.claim = std::move(job.claim), .n_chunk_max = kStepTokensMax};
+  if (enqueue(std::move(sequence), std::move(entry))) sink_(id, std::move(started));
 }
 
 void Engine::submit(SequenceId id, ScoreJob job) {
@@ -132,10 +144,10 @@ void Engine::submit(SequenceId id, ScoreJob job) {
   sequence->n_tokens_end = sequence->tokens.size();
   if (job.last == 0) job.last = sequence->tokens.size();
   sequence->score = std::move(job);
-  enqueue(std::move(sequence), kScoreRowsMax);
+  enqueue(std::move(sequence), {.n_chunk_max = kScoreRowsMax, .is_fixed = true});
 }
 
-bool Engine::enqueue(std::unique_ptr<Sequence> sequence, size_t n_chunk_max) {
+bool Engine::enqueue(std::unique_ptr<Sequence> sequence, Entry entry) {
   const SequenceId id = sequence->id;
   CHECK(!sequences_.contains(id));
   sequence->n_prompt = sequence->tokens.size();
@@ -144,13 +156,18 @@ bool Engine::enqueue(std::unique_ptr<Sequence> sequence, size_t n_chunk_max) {
     sequence->n_border = (sequence->n_prompt - 1) / kBlockTokens * kBlockTokens;
   }
   sequence->submitted_ns = clock_.monotonic_ns();
-  const bool accepted = scheduler_.enqueue({.id = id,
-                                            .n_tokens = sequence->n_prompt,
-                                            .n_tokens_end = sequence->n_tokens_end,
-                                            .n_chunk_max = n_chunk_max,
-                                            .n_cut = sequence->n_border});
-  if (!accepted) {
-    sink_(id, Failed{Error::exhausted("too many requests wait for this model already")});
+  entry.id = id;
+  entry.n_tokens = sequence->n_prompt;
+  entry.n_tokens_end = sequence->n_tokens_end;
+  entry.n_cut = sequence->n_border;
+  const auto answer = scheduler_.enqueue(entry, sequence->submitted_ns);
+  if (answer != Scheduler::Answer::kAccepted) {
+    ++totals_.n_refused;
+    ++n_refused_in_row_;
+    const char* who = answer == Scheduler::Answer::kTooManyWait
+                          ? "too many requests wait for this model already"
+                          : "too many of your requests wait for this model already";
+    sink_(id, Failed{Error::exhausted(who), retry_after_seconds()});
     return false;
   }
   sequences_.emplace(id, std::move(sequence));
@@ -172,21 +189,22 @@ void Engine::cancel(SequenceId id) {
 
 bool Engine::step() {
   admit();
-  const std::vector<Work> batch = scheduler_.plan(n_step_tokens_);
+  const std::vector<Work> batch = plan();
   if (batch.empty()) return false;
   size_t n_tokens = 0;
   for (const Work& work : batch) n_tokens += work.n_tokens;
   const int64_t begin_ns = clock_.monotonic_ns();
   forward(batch);
   adapt_budget(seconds_since(begin_ns), n_tokens, batch.size() == 1);
+  ++totals_.n_steps;
+  totals_.n_step_tokens += n_tokens;
+  totals_.n_step_sequences += batch.size();
   size_t row = 0;
   for (const Work& work : batch) {
     Sequence& sequence = *sequences_.at(work.id);
     sequence.n_computed += work.n_tokens;
     if (sequence.n_computed <= sequence.n_prompt) totals_.n_tokens_prompt += work.n_tokens;
-    if (sequence.n_border > 0 && sequence.n_computed == sequence.n_border) {
-      keep_border_state(sequence);
-    }
+    if (!sequence.score) keep_progress(sequence);
     const bool has_new = !sequence.score && sequence.n_computed == sequence.tokens.size();
     const size_t n_rows = sequence.score ? work.n_tokens : (has_new ? 1 : 0);
     const auto rows = std::span(logits_).subspan(row * n_vocab_, n_rows * n_vocab_);
@@ -206,20 +224,115 @@ bool Engine::step() {
 }
 
 void Engine::admit() {
-  while (const auto id = scheduler_.admit()) {
-    Sequence& sequence = *sequences_.at(*id);
-    sequence.admitted_ns = clock_.monotonic_ns();
-    sequence.usage.queue_seconds = seconds_since(sequence.submitted_ns);
-    if (states_.n_blocks() > 0) sequence.state = take_state();
-    if (!sequence.score) reuse_prefix(sequence);
+  const auto n_shared = [this](SequenceId id) { return shared_blocks(*sequences_.at(id)); };
+  const int64_t now_ns = clock_.monotonic_ns();
+  while (const auto decision = scheduler_.decide(now_ns, pool_.n_available(), n_shared)) {
+    Sequence& sequence = *sequences_.at(decision->id);
+    decision->admit ? start(sequence) : step_back(sequence);
   }
+  if (scheduler_.n_waiting() == 0) last_admission_ns_ = 0;
+}
+
+// Those that are held by others that run anyway. Empty where another computes what it needs.
+std::optional<size_t> Engine::shared_blocks(const Sequence& sequence) {
+  if (sequence.score) return 0;
+  auto keys = std::span(sequence.keys);
+  if (states_.n_blocks() > 0) {  // only the state at the border helps
+    const size_t n_border_blocks = sequence.n_border / kBlockTokens;
+    keys = n_border_blocks > 0 ? keys.subspan(n_border_blocks - 1, 1) : keys.first(0);
+  }
+  if (claims_.any(keys, sequence.work_class)) return std::nullopt;
+  const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
+  const PrefixTree::Match match = tree_.find(wanted, sequence.cache_salt);
+  size_t n_shared = 0;
+  for (size_t i = 0; i < match.n_tokens / kBlockTokens; ++i) {
+    if (!pool_.is_idle(match.blocks[i])) ++n_shared;
+  }
+  return n_shared;
+}
+
+void Engine::start(Sequence& sequence) {
+  const int64_t now_ns = clock_.monotonic_ns();
+  if (last_admission_ns_ != 0) {
+    const double seconds = seconds_since(last_admission_ns_);
+    admission_seconds_ = admission_seconds_ == 0 ? seconds : (7 * admission_seconds_ + seconds) / 8;
+  }
+  last_admission_ns_ = now_ns;
+  n_refused_in_row_ = 0;
+  if (sequence.admitted_ns == 0) {
+    sequence.admitted_ns = now_ns;
+    sequence.usage.queue_seconds = seconds_since(sequence.submitted_ns);
+  }
+  if (states_.n_blocks() > 0) sequence.state = take_state();
+  if (!sequence.score) reuse_prefix(sequence);
+}
+
+// What it had evaluated stays in the tree, for itself above all.
+void Engine::step_back(Sequence& sequence) {
+  ++totals_.n_stepped_back;
+  const auto evaluated = std::span(sequence.tokens).first(sequence.n_computed);
+  if (!evaluated.empty()) tree_.insert(evaluated, sequence.cache_salt, sequence.blocks);
+  if (sequence.state && !evaluated.empty()) {
+    tree_.insert_state(evaluated, sequence.cache_salt, *sequence.state);
+  } else if (sequence.state) {
+    states_.release(*sequence.state);
+  }
+  sequence.state.reset();
+  pool_.release(sequence.blocks);
+  sequence.blocks.clear();
+  sequence.n_computed = 0;
+  sequence.n_kept = 0;
+  release_claims(sequence, sequence.keys.size());
+}
+
+std::vector<Work> Engine::plan() {
+  const int64_t now_ns = clock_.monotonic_ns();
+  while (true) {
+    std::vector<Work> batch = scheduler_.plan(n_step_tokens_, now_ns);
+    const auto back = scheduler_.make_room(batch, pool_.n_available(), now_ns);
+    if (!back) return batch;
+    step_back(*sequences_.at(*back));
+  }
+}
+
+// The time in which as many find a place as were turned away since somebody did.
+double Engine::retry_after_seconds() const {
+  return admission_seconds_ * static_cast<double>(n_refused_in_row_);
+}
+
+// The tree gets each block as soon as it is full, and the prompt's last one when the prompt is
+// done: others may wait for them.
+void Engine::keep_progress(Sequence& sequence) {
+  const size_t n = sequence.n_computed;
+  const bool is_whole_prompt = n == sequence.n_prompt;
+  const size_t n_keep = is_whole_prompt ? n : n / kBlockTokens * kBlockTokens;
+  if (n_keep > sequence.n_kept) {
+    const auto evaluated = std::span(sequence.tokens).first(n_keep);
+    tree_.insert(evaluated, sequence.cache_salt, sequence.blocks);
+    sequence.n_kept = n_keep;
+    if (n == sequence.n_border) {
+      const StateId state = take_state();
+      kv_->copy_state(*sequence.state, state);
+      tree_.insert_state(evaluated, sequence.cache_salt, state);
+    }
+  }
+  release_claims(sequence, n >= sequence.n_prompt ? sequence.keys.size() : n / kBlockTokens);
+}
+
+// Of its first n_keys keys.
+void Engine::release_claims(Sequence& sequence, size_t n_keys) {
+  n_keys = std::min(n_keys, sequence.keys.size());
+  if (n_keys <= sequence.n_keys_done) return;
+  claims_.release(
+      std::span(sequence.keys).subspan(sequence.n_keys_done, n_keys - sequence.n_keys_done),
+      sequence.work_class);
+  sequence.n_keys_done = n_keys;
 }
 
 // The last token of the prompt is always evaluated: its logits are needed.
 void Engine::reuse_prefix(Sequence& sequence) {
-  const auto wanted = std::span(sequence.tokens).first(sequence.n_prompt - 1);
-  const PrefixCache::Match match = cache_.find(wanted, sequence.cache_salt);
-  if (match.n_tokens == 0) return;
+  const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
+  const PrefixTree::Match match = tree_.find(wanted, sequence.cache_salt);
   if (match.state) kv_->copy_state(*match.state, *sequence.state);
   const size_t n_full = match.n_tokens / kBlockTokens;
   for (size_t i = 0; i < n_full; ++i) {
@@ -227,32 +340,35 @@ void Engine::reuse_prefix(Sequence& sequence) {
     sequence.blocks.push_back(match.blocks[i]);
   }
   if (const size_t n_rest = match.n_tokens % kBlockTokens; n_rest > 0) {
-    // Taking a block may evict the sequence that is copied from; its block then is free, maybe the
-    // very one taken, but nothing was written to it yet.
+    // Taking a block may evict the one that is copied from; it then is free, maybe the very one
+    // taken, but nothing was written to it yet.
     const BlockId own = take_block();
     kv_->copy_block(match.blocks[n_full], own, n_rest);
     sequence.blocks.push_back(own);
   }
   sequence.n_computed = match.n_tokens;
-  sequence.usage.n_cached = match.n_tokens;
-  scheduler_.skip(sequence.id, match.n_tokens);
+  sequence.n_kept = n_full * kBlockTokens;
+  sequence.n_reused = match.n_tokens;
+  if (sequence.tokens.size() == sequence.n_prompt) {  // else it goes on after it stepped back
+    sequence.usage.n_cached = match.n_tokens;
+    totals_.n_tokens_cached += match.n_tokens;
+  }
+  if (match.n_tokens > 0) scheduler_.skip(sequence.id, match.n_tokens);
+  sequence.n_keys_done =
+      match.n_tokens >= sequence.n_prompt ? sequence.keys.size() : match.n_tokens / kBlockTokens;
+  claims_.claim(std::span(sequence.keys).subspan(sequence.n_keys_done), sequence.work_class);
 }
 
 // Never fails: what runs holds less than it was promised, and all else can be evicted.
 BlockId Engine::take_block() {
-  while (pool_.n_free() == 0) CHECK(cache_.evict());
+  while (pool_.n_free() == 0) CHECK(tree_.evict());
   return *pool_.take();
 }
 
 // The same: there are kStatesPerSequence for each that may run.
 StateId Engine::take_state() {
-  while (states_.n_free() == 0) CHECK(cache_.evict());
+  while (states_.n_free() == 0) CHECK(tree_.evict_state());
   return *states_.take();
-}
-
-void Engine::keep_border_state(Sequence& sequence) {
-  sequence.border_state = take_state();
-  kv_->copy_state(*sequence.state, *sequence.border_state);
 }
 
 void Engine::forward(const std::vector<Work>& batch) {
@@ -360,20 +476,17 @@ void Engine::end(Sequence& sequence, Event last) {
   CHECK(!sequence.ended);
   sequence.ended = true;
   scheduler_.remove(sequence.id);
-  const bool is_useful =
-      !sequence.score && sequence.n_computed > 0 && !std::holds_alternative<Failed>(last);
-  if (is_useful) {
-    std::vector<PrefixCache::Snapshot> snapshots;
-    if (sequence.border_state) snapshots.push_back({sequence.n_border, *sequence.border_state});
-    if (sequence.state) snapshots.push_back({sequence.n_computed, *sequence.state});
-    sequence.tokens.resize(sequence.n_computed);
-    cache_.keep(std::move(sequence.tokens), std::move(sequence.blocks), std::move(snapshots),
-                std::move(sequence.cache_salt));
+  release_claims(sequence, sequence.keys.size());
+  const auto evaluated = std::span(sequence.tokens).first(sequence.n_computed);
+  const bool is_good = !std::holds_alternative<Failed>(last);
+  if (!sequence.score && !evaluated.empty() && is_good) {
+    tree_.insert(evaluated, sequence.cache_salt, sequence.blocks);
+    if (sequence.state) tree_.insert_state(evaluated, sequence.cache_salt, *sequence.state);
   } else {
-    pool_.release(sequence.blocks);
-    if (sequence.border_state) states_.release(*sequence.border_state);
+    if (!sequence.score) tree_.forget(evaluated, sequence.cache_salt, sequence.n_reused);
     if (sequence.state) states_.release(*sequence.state);
   }
+  pool_.release(sequence.blocks);
   sink_(sequence.id, std::move(last));
 }
 
@@ -382,11 +495,7 @@ EngineTotals Engine::totals() const {
   totals.n_running = scheduler_.n_running();
   totals.n_waiting = scheduler_.n_waiting();
   totals.n_blocks = pool_.n_blocks();
-  std::vector<bool> is_running(pool_.n_blocks(), false);
-  for (const auto& [id, sequence] : sequences_) {
-    for (const BlockId block : sequence->blocks) is_running[block] = true;
-  }
-  totals.n_blocks_free = static_cast<size_t>(std::ranges::count(is_running, false));
+  totals.n_blocks_free = pool_.n_available();
   return totals;
 }
 
@@ -399,9 +508,9 @@ void Engine::check_integrity() const {
     CHECK(!sequence->ended && sequence->blocks.size() == blocks_for(sequence->n_computed));
     blocks.insert(blocks.end(), sequence->blocks.begin(), sequence->blocks.end());
     if (sequence->state) states.push_back(*sequence->state);
-    if (sequence->border_state) states.push_back(*sequence->border_state);
   }
-  cache_.append_holders(blocks, states);
+  tree_.append_holders(blocks, states);
+  tree_.check_integrity();
   pool_.check_integrity(blocks);
   states_.check_integrity(states);
 }

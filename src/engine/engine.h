@@ -6,8 +6,9 @@
 //
 // One step: admit what fits, plan a batch (scheduler.h), one forward pass, then sample or score
 // each sequence's rows and emit its events. A prompt whose beginning was evaluated before starts
-// from there (prefix_cache.h). Where the model has recurrent states, each running sequence holds
-// one, and a copy of it as it was at the last block border of its prompt: that is where the next
+// from there (prefix_tree.h), and one whose beginning is being evaluated waits for it
+// (prefix_claims.h). Where the model has recurrent states, each running sequence holds one, and the
+// tree keeps a copy of it as it was at the last block border of its prompt: that is where the next
 // prompt of a chat, or the same one again, goes on from. Threads: one; events are emitted inside of
 // submit, cancel and step.
 #pragma once
@@ -19,7 +20,8 @@
 #include "base/clock.h"
 #include "engine/block_pool.h"
 #include "engine/check_job.h"
-#include "engine/prefix_cache.h"
+#include "engine/prefix_claims.h"
+#include "engine/prefix_tree.h"
 #include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
@@ -29,15 +31,18 @@
 
 namespace maru::engine {
 
-// What a running sequence may hold: its own state and that of the border.
+// For each running sequence: its own state, and one to keep.
 inline constexpr size_t kStatesPerSequence = 2;
 
 struct EngineOptions {
   size_t n_ctx = 0;     // longest sequence
   size_t n_blocks = 0;  // of the KV pool; at least n_ctx needs
   size_t n_states = 0;  // of the state pool; at least kStatesPerSequence where the model has states
-  size_t n_running_max = 32;
+  size_t n_running_max = 64;
   size_t n_waiting_max = 512;
+  // Of one user, so that the queue of one is not the end of the others'.
+  size_t n_running_user_max = SIZE_MAX;
+  size_t n_waiting_user_max = 256;
   const kernels::KernelTable* kernels = kernels::available_kernels().back();
 };
 
@@ -45,10 +50,17 @@ struct EngineTotals {
   size_t n_running = 0;
   size_t n_waiting = 0;
   size_t n_blocks = 0;
-  size_t n_blocks_free = 0;  // or held by ended sequences only, so that they can be taken
-  uint64_t n_tokens_prompt = 0;
+  size_t n_blocks_free = 0;  // or kept for later prompts only, so that they can be taken
+  // Since the start.
+  uint64_t n_tokens_prompt = 0;  // evaluated
+  uint64_t n_tokens_cached = 0;  // of prompts, that were not evaluated again
   uint64_t n_tokens_generated = 0;
   uint64_t n_cancelled = 0;
+  uint64_t n_refused = 0;       // because too many waited
+  uint64_t n_stepped_back = 0;  // times that a sequence made room for others
+  uint64_t n_steps = 0;
+  uint64_t n_step_tokens = 0;     // evaluated by all steps
+  uint64_t n_step_sequences = 0;  // that took part in a step, of all steps
 };
 
 class Engine {
@@ -80,12 +92,18 @@ class Engine {
 
   Engine(model::Model& model, std::unique_ptr<model::KvStore> kv, const TokenTable& tokens,
          const Clock& clock, const EngineOptions& options, Sink sink);
-  bool enqueue(std::unique_ptr<Sequence> sequence, size_t n_chunk_max);
+  bool enqueue(std::unique_ptr<Sequence> sequence, Entry entry);
   void admit();
+  std::optional<size_t> shared_blocks(const Sequence& sequence);
+  void start(Sequence& sequence);
+  void step_back(Sequence& sequence);
+  std::vector<Work> plan();
   void reuse_prefix(Sequence& sequence);
+  void keep_progress(Sequence& sequence);
+  void release_claims(Sequence& sequence, size_t n_keys);
+  double retry_after_seconds() const;
   BlockId take_block();
   StateId take_state();
-  void keep_border_state(Sequence& sequence);
   void forward(const std::vector<Work>& batch);
   void adapt_budget(double seconds, size_t n_tokens, bool alone);
   void generate(Sequence& sequence, std::span<float> logits);
@@ -105,12 +123,16 @@ class Engine {
   std::unique_ptr<model::KvStore> kv_;
   BlockPool pool_;
   BlockPool states_;  // empty where the model has no states
-  PrefixCache cache_;
+  PrefixTree tree_;
+  PrefixClaims claims_;
   Scheduler scheduler_;
   Sampler::Scratch scratch_;
   std::map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::vector<float> logits_;
-  size_t n_step_tokens_;  // what a step may evaluate; follows the machine's speed
+  size_t n_step_tokens_;           // what a step may evaluate; follows the machine's speed
+  double admission_seconds_ = 0;   // from one admission to the next while some wait, on average
+  int64_t last_admission_ns_ = 0;  // 0: nobody waited since
+  size_t n_refused_in_row_ = 0;    // since the last admission
   EngineTotals totals_;
 };
 

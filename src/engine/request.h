@@ -18,6 +18,18 @@ namespace maru::engine {
 
 using SequenceId = uint64_t;
 
+// How soon somebody needs the answer; the earlier of two goes first.
+enum class WorkClass : uint8_t { kInteractive, kAgent, kBackground };
+
+// Whose work it is. Users share the engine by their weights, within each class.
+struct Claim {
+  std::string user = {};
+  uint32_t weight = 1;  // 1 to kWeightMax
+  WorkClass work_class = WorkClass::kInteractive;
+};
+inline constexpr uint32_t kWeightMax = 1000;
+inline constexpr size_t kUserBytesMax = 256;
+
 struct GenerateJob {
   std::vector<TokenId> prompt = {};
   SamplingParams sampling = {};
@@ -26,6 +38,7 @@ struct GenerateJob {
   bool ignore_eos = false;
   std::string cache_salt = {};  // KV is reused only between equal salts
   bool echo_prompt_ids = false;
+  Claim claim = {};
 };
 
 // The log-probability of every id given those before it, and the likeliest tokens of the last rows.
@@ -83,6 +96,7 @@ struct Done {
 };
 struct Failed {
   Error error;
+  double retry_after_seconds = 0;  // when it may be tried again, where that is known
 };
 
 // One row of a score, in order of position.

@@ -97,6 +97,9 @@ GenerateJob random_job(Rng& rng, const std::vector<GenerateJob>& earlier, size_t
   job.sampling.top_k = 5;
   job.sampling.frequency_penalty = rng.below(3) == 0 ? 1.0f : 0.0f;
   job.cache_salt = rng.below(3) == 0 ? "other" : "";
+  job.claim.user = std::string(1, static_cast<char>('a' + rng.below(3)));
+  job.claim.weight = 1 + static_cast<uint32_t>(rng.below(3));
+  job.claim.work_class = static_cast<WorkClass>(rng.below(3));
   return job;
 }
 
@@ -110,7 +113,15 @@ Answer alone(const GenerateJob& job, const EngineOptions& options) {
   return run.answers.at(1);
 }
 
-void simulate(uint64_t seed) {
+// What happened in all runs, so that what is hard to reach is known to have been reached.
+struct Reached {
+  uint64_t n_stepped_back = 0;
+  uint64_t n_refused = 0;
+  uint64_t n_cached = 0;
+  uint64_t n_cancelled = 0;
+};
+
+void simulate(uint64_t seed, Reached& reached) {
   Rng rng(seed);
   EngineOptions options;
   options.n_ctx = 65 + rng.below(200);
@@ -118,6 +129,8 @@ void simulate(uint64_t seed) {
   options.n_running_max = 1 + rng.below(6);
   if (rng.below(2) == 0) options.n_states = kStatesPerSequence + rng.below(14);
   options.n_waiting_max = 1 + rng.below(12);
+  if (rng.below(2) == 0) options.n_waiting_user_max = 1 + rng.below(6);
+  if (rng.below(2) == 0) options.n_running_user_max = 1 + rng.below(3);
   const WornClock clock(seed);
   Run run(options, clock);
   std::vector<GenerateJob> jobs;
@@ -144,6 +157,12 @@ void simulate(uint64_t seed) {
     run.engine().check_integrity();
   }
   ASSERT_EQ(run.answers.size(), next_id - 1);
+  const EngineTotals totals = run.engine().totals();
+  ASSERT_EQ(totals.n_blocks_free, options.n_blocks);
+  reached.n_stepped_back += totals.n_stepped_back;
+  reached.n_refused += totals.n_refused;
+  reached.n_cached += totals.n_tokens_cached;
+  reached.n_cancelled += totals.n_cancelled;
   for (const auto& [id, answer] : run.answers) {
     ASSERT_TRUE(answer.last.has_value()) << "request " << id << " had no last event";
     const auto job = job_of.find(id);
@@ -165,10 +184,15 @@ void simulate(uint64_t seed) {
 TEST(EngineSimulation, EveryRequestGetsTheAnswerItGetsAlone) {
   const char* wanted = std::getenv("MARU_FUZZ_ITERATIONS");
   const uint64_t n_seeds = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 1000;
+  Reached reached;
   for (uint64_t seed = 0; seed < n_seeds; ++seed) {
     SCOPED_TRACE(seed);
-    ASSERT_NO_FATAL_FAILURE(simulate(seed));
+    ASSERT_NO_FATAL_FAILURE(simulate(seed, reached));
   }
+  EXPECT_GT(reached.n_stepped_back, n_seeds / 10);
+  EXPECT_GT(reached.n_refused, n_seeds / 10);
+  EXPECT_GT(reached.n_cached, n_seeds);
+  EXPECT_GT(reached.n_cancelled, n_seeds / 10);
 }
 
 }  // namespace

@@ -210,8 +210,8 @@ TEST(SizeKv, FitsRecurrentStatesIntoMemory) {
   info.kv_block_bytes = 1 << 20;
   info.state_bytes = 8 << 20;
   const uint64_t gib = uint64_t{1} << 30;
-  EXPECT_EQ(size_kv(info, 0, 64 * gib)->n_states, 64u);  // two for each of 32 that may run
-  const auto small = size_kv(info, 0, gib / 2);          // half of it is for KV and states
+  EXPECT_EQ(size_kv(info, 0, 64 * gib)->n_states, 128u);  // two for each of 64 that may run
+  const auto small = size_kv(info, 0, gib / 2);           // half of it is for KV and states
   EXPECT_EQ(small->n_states, 16u);
   EXPECT_EQ(small->n_blocks, 128u);
   EXPECT_EQ(size_kv(info, 0, gib / 64).error().code, ErrorCode::kResourceExhausted);
