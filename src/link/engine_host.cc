@@ -100,8 +100,14 @@ class EngineThread {
             .n_kv_blocks = text.n_blocks,
             .n_kv_blocks_free = text.n_blocks_free,
             .n_tokens_prompt = text.n_tokens_prompt + embedder.n_tokens,
+            .n_tokens_cached = text.n_tokens_cached,
             .n_tokens_generated = text.n_tokens_generated,
-            .n_cancelled = text.n_cancelled + embedder.n_cancelled};
+            .n_cancelled = text.n_cancelled + embedder.n_cancelled,
+            .n_refused = text.n_refused,
+            .n_stepped_back = text.n_stepped_back,
+            .n_steps = text.n_steps,
+            .n_step_tokens = text.n_step_tokens,
+            .n_step_sequences = text.n_step_sequences};
   }
 
   const Engines engines_;
@@ -243,7 +249,8 @@ Result<void> Host::serve(RequestId id, GenerateRequest& request) {
                                          .max_tokens = request.max_tokens,
                                          .ignore_eos = request.ignore_eos,
                                          .cache_salt = std::move(request.cache_salt),
-                                         .echo_prompt_ids = request.echo_prompt_ids}});
+                                         .echo_prompt_ids = request.echo_prompt_ids,
+                                         .claim = std::move(request.claim)}});
   return {};
 }
 

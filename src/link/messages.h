@@ -87,6 +87,7 @@ struct GenerateRequest {
   bool ignore_eos = false;
   bool echo_prompt_ids = false;  // Started carries the prompt's ids
   std::string cache_salt = {};   // from the caller's rights; KV is shared between equal salts only
+  engine::Claim claim = {};      // whose it is, from the caller's rights, and how urgent
 };
 inline constexpr size_t kStopMax = engine::kStopStringsMax;
 inline constexpr size_t kStopBytesMax = engine::kStopStringBytesMax;
@@ -146,9 +147,16 @@ struct EngineStats {
   size_t n_waiting = 0;
   size_t n_kv_blocks = 0;
   size_t n_kv_blocks_free = 0;
-  uint64_t n_tokens_prompt = 0;  // evaluated since the start
+  // Since the start.
+  uint64_t n_tokens_prompt = 0;  // evaluated
+  uint64_t n_tokens_cached = 0;  // of prompts, that were not evaluated again
   uint64_t n_tokens_generated = 0;
-  uint64_t n_cancelled = 0;  // generations that a cancel ended
+  uint64_t n_cancelled = 0;       // generations that a cancel ended
+  uint64_t n_refused = 0;         // because too many waited
+  uint64_t n_stepped_back = 0;    // times that a sequence made room for others
+  uint64_t n_steps = 0;           // of generations and scores
+  uint64_t n_step_tokens = 0;     // evaluated by all steps
+  uint64_t n_step_sequences = 0;  // that took part in a step, of all steps
 };
 
 }  // namespace maru::link

@@ -113,6 +113,11 @@ void put(Json& out, const LoadRequest& load) {
   out["vocab_only"] = load.vocab_only;
   out["template_path"] = load.template_path;
 }
+constexpr std::pair<engine::WorkClass, std::string_view> kWorkClasses[] = {
+    {engine::WorkClass::kInteractive, "interactive"},
+    {engine::WorkClass::kAgent, "agent"},
+    {engine::WorkClass::kBackground, "background"}};
+
 void put(Json& out, const GenerateRequest& request) {
   out["prompt"] = prompt_json(request.prompt);
   out["sampling"] = sampling_json(request.sampling);
@@ -121,6 +126,11 @@ void put(Json& out, const GenerateRequest& request) {
   out["ignore_eos"] = request.ignore_eos;
   out["echo_prompt_ids"] = request.echo_prompt_ids;
   out["cache_salt"] = request.cache_salt;
+  out["user"] = request.claim.user;
+  out["weight"] = request.claim.weight;
+  for (const auto& [work_class, name] : kWorkClasses) {
+    if (work_class == request.claim.work_class) out["class"] = name;
+  }
 }
 void put(Json& out, const ScoreRequest& request) {
   out["ids"] = request.ids;
@@ -190,6 +200,16 @@ Command get_generate(Fields& fields) {
   request.ignore_eos = fields.boolean("ignore_eos");
   request.echo_prompt_ids = fields.boolean("echo_prompt_ids");
   request.cache_salt = fields.text("cache_salt");
+  request.claim.user = fields.text("user");
+  request.claim.weight = static_cast<uint32_t>(fields.count("weight", UINT32_MAX));
+  const std::string wanted = fields.text("class");
+  bool is_known = false;
+  for (const auto& [work_class, name] : kWorkClasses) {
+    if (name != wanted) continue;
+    request.claim.work_class = work_class;
+    is_known = true;
+  }
+  if (!is_known) fields.fail("class", "interactive, agent or background");
   return request;
 }
 Command get_score(Fields& fields) {

@@ -142,6 +142,7 @@ void put(Json& out, const Failed& failed) {
   out["error"] = {{"code", error_code_name(failed.error.code)},
                   {"message", failed.error.message},
                   {"param", failed.error.param}};
+  out["retry_after_seconds"] = failed.retry_after_seconds;
 }
 void put(Json& out, const engine::ScoreRow& row) {
   std::string packed;
@@ -170,8 +171,14 @@ void put(Json& out, const EngineStats& stats) {
   out["n_kv_blocks"] = stats.n_kv_blocks;
   out["n_kv_blocks_free"] = stats.n_kv_blocks_free;
   out["n_tokens_prompt"] = stats.n_tokens_prompt;
+  out["n_tokens_cached"] = stats.n_tokens_cached;
   out["n_tokens_generated"] = stats.n_tokens_generated;
   out["n_cancelled"] = stats.n_cancelled;
+  out["n_refused"] = stats.n_refused;
+  out["n_stepped_back"] = stats.n_stepped_back;
+  out["n_steps"] = stats.n_steps;
+  out["n_step_tokens"] = stats.n_step_tokens;
+  out["n_step_sequences"] = stats.n_step_sequences;
 }
 void put(Json& out, const Loading& loading) {
   out["n_bytes"] = loading.n_bytes;
@@ -252,6 +259,7 @@ EventBody get_failed(Fields& fields) {
   failed.error.message = error.text("message");
   failed.error.param = error.text("param");
   if (auto finished = error.finish(); !finished.ok()) fields.fail(std::move(finished).error());
+  failed.retry_after_seconds = fields.number("retry_after_seconds");
   return failed;
 }
 EventBody get_score_row(Fields& fields) {
@@ -285,8 +293,14 @@ EventBody get_stats(Fields& fields) {
   stats.n_kv_blocks = fields.count("n_kv_blocks");
   stats.n_kv_blocks_free = fields.count("n_kv_blocks_free");
   stats.n_tokens_prompt = fields.u64("n_tokens_prompt");
+  stats.n_tokens_cached = fields.u64("n_tokens_cached");
   stats.n_tokens_generated = fields.u64("n_tokens_generated");
   stats.n_cancelled = fields.u64("n_cancelled");
+  stats.n_refused = fields.u64("n_refused");
+  stats.n_stepped_back = fields.u64("n_stepped_back");
+  stats.n_steps = fields.u64("n_steps");
+  stats.n_step_tokens = fields.u64("n_step_tokens");
+  stats.n_step_sequences = fields.u64("n_step_sequences");
   return stats;
 }
 EventBody get_pong(Fields& fields) { return Pong{fields.u64("n_work")}; }

@@ -27,6 +27,7 @@ inline std::vector<Command> sample_commands() {
   GenerateRequest chat_request{.prompt = chat, .sampling = sample_sampling(), .stop = {"\n", "끝"}};
   chat_request.max_tokens = 7;
   chat_request.cache_salt = "salt";
+  chat_request.claim = {"u1", 7, engine::WorkClass::kBackground};
   GenerateRequest text_request{.prompt = TextPrompt{"half \xEB\xA7", true, false}};
   text_request.echo_prompt_ids = true;
   GenerateRequest ids_request{.prompt = TokensPrompt{{0, 5, 2147483647}}};
@@ -71,14 +72,14 @@ inline std::vector<EventBody> sample_events() {
           Started{3, {1, 2, 3}},
           delta,
           Done{FinishReason::kLength, "끝", {3, 1, 2, 0.5, 0.25, 0.125}},
-          Failed{Error::invalid("wrong", "sampling.top_p")},
+          Failed{Error::invalid("wrong", "sampling.top_p"), 2.5},
           engine::ScoreRow{{{1, -0.25f}, {2, -INFINITY}}},
           engine::ScoreDone{{0.1, INFINITY, 1e-300}},
           engine::EmbedRow{{0.1f, -1e-30f}},
           engine::EmbedDone{{0.25f, -3.0f}, 4},
           TokenIds{{7, 8}},
           Bytes{"\xFF\x00z"},
-          EngineStats{1, 2, 3, 4, 5, 6, 7},
+          EngineStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13},
           Loading{8, 9},
           Pong{10}};
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/check.h"
 #include "serve/json_text.h"
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::string_view kInvalidRequest = "invalid_request_error";
 constexpr std::string_view kServerError = "server_error";
+constexpr double kRetryAfterMaxSeconds = 3600;
 
 constexpr std::array<ErrorRow, 9> kTable{{
     {ErrorCode::kInvalidArgument, 400, kInvalidRequest, 0,
@@ -72,13 +74,16 @@ std::string error_body(const Error& error, std::string_view wire_code) {
   return error_body(error.message, error_row(error.code).type, error.param, wire_code);
 }
 
-Response error_response(const Error& error, std::string_view wire_code) {
+Response error_response(const Error& error, std::string_view wire_code,
+                        double retry_after_seconds) {
   const ErrorRow& row = error_row(error.code);
   Response response;
   response.status = row.status;
   response.content_type = "application/json";
   if (row.retry_after_seconds > 0) {
-    response.headers.push_back({"Retry-After", std::to_string(row.retry_after_seconds)});
+    const double seconds = retry_after_seconds > 0 ? retry_after_seconds : row.retry_after_seconds;
+    const auto whole = static_cast<int>(std::ceil(std::min(seconds, kRetryAfterMaxSeconds)));
+    response.headers.push_back({"Retry-After", std::to_string(whole)});
   }
   response.body = error_body(error, wire_code);
   return response;

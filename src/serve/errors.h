@@ -16,7 +16,7 @@ struct ErrorRow {
   ErrorCode code;
   int status;
   std::string_view type;    // of the Chat Completions API
-  int retry_after_seconds;  // 0: no Retry-After header
+  int retry_after_seconds;  // where nothing better is known; 0: no Retry-After header
   std::string_view advice;  // what the caller can do: the line in docs/errors.md
 };
 
@@ -30,7 +30,9 @@ std::string error_body(std::string_view message, std::string_view type, std::str
 // wire_code replaces the name of the ErrorCode where the API has a word of its own for it
 // ("model_not_found", "context_length_exceeded").
 std::string error_body(const Error& error, std::string_view wire_code = {});
-Response error_response(const Error& error, std::string_view wire_code = {});
+// retry_after_seconds: where it is known; else the table's for this code.
+Response error_response(const Error& error, std::string_view wire_code = {},
+                        double retry_after_seconds = 0);
 
 // For what happens below the API: malformed requests, limits, unknown routes.
 Response http_error(int status, std::string_view message, std::string_view wire_code);

@@ -70,6 +70,14 @@ constexpr auto kTable = std::to_array<FieldRow>({
      .initial = "false",
      .note = "not together with logprobs"},
     {.name = "ignore_eos", .type = kBool, .initial = "false"},
+    {.name = "user",
+     .type = kString,
+     .note = "whose request it is, for a fair share of the engine and nothing else; at most 256 "
+             "bytes"},
+    {.name = "service_tier",
+     .type = kString,
+     .note = "how soon the answer is needed: `auto`, `default`, `priority` and `scale` before "
+             "`agent` before `flex`"},
     {.name = "add_generation_prompt",
      .endpoints = kChatEndpoint,
      .type = kBool,
@@ -166,10 +174,8 @@ constexpr auto kTable = std::to_array<FieldRow>({
      .use = kRefused,
      .note = "a prompt is never cut; one that is too long is an error"},
 
-    {.name = "user", .use = kIgnored},
     {.name = "metadata", .use = kIgnored},
     {.name = "store", .use = kIgnored},
-    {.name = "service_tier", .use = kIgnored},
     {.name = "safety_identifier", .use = kIgnored},
     {.name = "prompt_cache_key", .use = kIgnored, .note = "the cache is keyed by the server alone"},
     {.name = "cache_salt", .use = kIgnored, .note = "the cache is keyed by the server alone"},

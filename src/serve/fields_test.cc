@@ -85,9 +85,9 @@ TEST(FieldsTest, RefusedFieldsPassOnlyTheirNeutralValues) {
 
 TEST(FieldsTest, IgnoredAndUnknownFieldsAreNamedAndNullIsAbsent) {
   const auto fields = Fields::check(
-      kChatEndpoint, Json::parse(R"({"user":"u","nonsense":[1],"store":null,"suffix":"x"})"));
+      kChatEndpoint, Json::parse(R"({"metadata":"u","nonsense":[1],"store":null,"suffix":"x"})"));
   ASSERT_TRUE(fields.ok());
-  EXPECT_EQ(fields->ignored(), (std::vector<std::string>{"user", "nonsense", "suffix"}));
+  EXPECT_EQ(fields->ignored(), (std::vector<std::string>{"metadata", "nonsense", "suffix"}));
   EXPECT_EQ(fields->number("temperature"), 0.8);
   EXPECT_EQ(fields->integer("n"), 1);
   EXPECT_EQ(fields->find("stop"), nullptr);

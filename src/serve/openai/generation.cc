@@ -55,7 +55,8 @@ void Generation::on_event(size_t index, link::GenerateEvent event) {
     } else if (const auto* done = std::get_if<link::Done>(&event)) {
       on_done(index, *done);
     } else {
-      fail(std::move(std::get<link::Failed>(event).error));
+      auto& failed = std::get<link::Failed>(event);
+      fail(std::move(failed.error), failed.retry_after_seconds);
     }
     must_cancel = is_cancelled_;
   }
@@ -125,7 +126,7 @@ void Generation::complete() {
   writer_->send(std::move(response));
 }
 
-void Generation::fail(Error error) {
+void Generation::fail(Error error, double retry_after_seconds) {
   is_over_ = true;
   is_cancelled_ = true;
   const WireError wire = to_wire_error(std::move(error), job_.endpoint);
@@ -133,7 +134,7 @@ void Generation::fail(Error error) {
     writer_->write(error_event(wire.error, wire.code));
     writer_->finish();
   } else {
-    writer_->send(error_response(wire.error, wire.code));
+    writer_->send(error_response(wire.error, wire.code, retry_after_seconds));
   }
 }
 

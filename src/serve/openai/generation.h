@@ -33,7 +33,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void on_done(size_t index, const link::Done& done);
   void on_abort(AbortReason reason);
   // Ends the answer by an error and leaves the engine's other work to be cancelled.
-  void fail(Error error);
+  void fail(Error error, double retry_after_seconds = 0);
   void complete();
   void cancel_all();
 

@@ -77,6 +77,32 @@ Result<engine::SamplingParams> read_sampling(const Fields& fields, uint64_t seed
   return sampling;
 }
 
+// Whose request it is among those of this server, and how soon the answer is needed.
+Result<engine::Claim> read_claim(const Fields& fields) {
+  using enum engine::WorkClass;
+  constexpr std::pair<std::string_view, engine::WorkClass> kTiers[] = {
+      {"auto", kInteractive},  {"default", kInteractive}, {"priority", kInteractive},
+      {"scale", kInteractive}, {"agent", kAgent},         {"flex", kBackground}};
+  engine::Claim claim;
+  if (const Json* user = fields.find("user")) claim.user = user->get<std::string>();
+  if (claim.user.size() > engine::kUserBytesMax) {
+    return Error::invalid(fmt::format("user has {} bytes; at most {} are accepted",
+                                      claim.user.size(), engine::kUserBytesMax),
+                          "user");
+  }
+  const Json* tier = fields.find("service_tier");
+  if (tier == nullptr) return claim;
+  std::string known;
+  for (const auto& [name, work_class] : kTiers) {
+    if (tier->get_ref<const std::string&>() == name) {
+      claim.work_class = work_class;
+      return claim;
+    }
+    known += (known.empty() ? "" : ", ") + std::string(name);
+  }
+  return Error::invalid("service_tier must be one of " + known, "service_tier");
+}
+
 // What both endpoints have in common; the prompts follow.
 Result<GenerateJob> read_common(Fields& fields, Endpoint endpoint, GenerateRequest& request,
                                 uint64_t seed) {
@@ -106,6 +132,8 @@ Result<GenerateJob> read_common(Fields& fields, Endpoint endpoint, GenerateReque
   request.sampling = std::move(sampling);
   MARU_TRY(stop, read_stop(fields.find("stop")));
   request.stop = std::move(stop);
+  MARU_TRY(claim, read_claim(fields));
+  request.claim = std::move(claim);
   request.ignore_eos = fields.flag("ignore_eos");
   if (fields.find("max_tokens") != nullptr) {
     request.max_tokens = static_cast<size_t>(fields.integer("max_tokens"));

@@ -138,7 +138,7 @@ TEST_F(OpenAiRoutesTest, HealthAndModels) {
 }
 
 TEST_F(OpenAiRoutesTest, AWholeChatAnswer) {
-  auto client = begin_chat(R"(,"seed":7,"max_tokens":9,"stop":"x","user":"me","frobnicate":1)");
+  auto client = begin_chat(R"(,"seed":7,"max_tokens":9,"stop":"x","metadata":{},"frobnicate":1)");
   engine_->emit(0, link::Started{3, {}});
   engine_->emit(0, delta("Hello \"wor"));
   engine_->emit(0, delta("ld\"\n한"));
@@ -162,7 +162,7 @@ TEST_F(OpenAiRoutesTest, AWholeChatAnswer) {
   EXPECT_EQ(json["timings"]["cache_n"], 2);
   EXPECT_EQ(json["timings"]["prompt_n"], 1);
   EXPECT_EQ(json["timings"]["predicted_per_second"], 16.0);  // 8 tokens after the first in 0.5 s
-  EXPECT_EQ(json["ignored_params"], Json::array({"user", "frobnicate"}));
+  EXPECT_EQ(json["ignored_params"], Json::array({"metadata", "frobnicate"}));
   const link::GenerateRequest request = engine_->request(0);
   EXPECT_EQ(request.sampling.seed, 7u);
   EXPECT_EQ(request.max_tokens, 9u);
@@ -170,7 +170,8 @@ TEST_F(OpenAiRoutesTest, AWholeChatAnswer) {
 }
 
 TEST_F(OpenAiRoutesTest, AStreamedChatAnswer) {
-  auto client = begin_chat(R"(,"stream":true,"stream_options":{"include_usage":true},"user":"u")");
+  auto client =
+      begin_chat(R"(,"stream":true,"stream_options":{"include_usage":true},"metadata":{})");
   engine_->emit(0, link::Started{3, {}});
   engine_->emit(0, delta("Hel"));
   engine_->emit(0, delta(""));
@@ -183,7 +184,7 @@ TEST_F(OpenAiRoutesTest, AStreamedChatAnswer) {
   ASSERT_EQ(events.size(), 6u);
   EXPECT_EQ(events[0]["object"], "chat.completion.chunk");
   EXPECT_EQ(events[0]["choices"][0]["delta"], Json({{"role", "assistant"}, {"content", ""}}));
-  EXPECT_EQ(events[0]["ignored_params"], Json::array({"user"}));
+  EXPECT_EQ(events[0]["ignored_params"], Json::array({"metadata"}));
   EXPECT_EQ(events[1]["choices"][0]["delta"], Json({{"content", "Hel"}}));
   EXPECT_EQ(events[2]["choices"][0]["delta"]["content"], "lo");
   EXPECT_TRUE(events[2]["choices"][0]["finish_reason"].is_null());
@@ -362,6 +363,9 @@ TEST_F(OpenAiRoutesTest, WrongRequests) {
       {chat + R"("grammar":"root ::= x"})", 400, "grammar", "supported"},
       {chat + R"("stream_options":{}})", 400, "stream_options", "stream: true"},
       {chat + R"("seed":1e300})", 400, "seed", "integer"},
+      {chat + R"("user":1})", 400, "user", "string"},
+      {chat + R"("user":")" + std::string(257, 'u') + "\"}", 400, "user", "at most 256"},
+      {chat + R"("service_tier":"soon"})", 400, "service_tier", "agent, flex"},
   };
   for (const Case& test : cases) {
     const TestReply reply = post("/v1/chat/completions", test.body);
@@ -384,6 +388,23 @@ TEST_F(OpenAiRoutesTest, HarmlessValuesOfRefusedFieldsPass) {
   const TestReply reply = client->read_reply();
   EXPECT_EQ(reply.status, 200) << reply.body;
   EXPECT_FALSE(reply.json().contains("ignored_params"));
+}
+
+TEST_F(OpenAiRoutesTest, UserAndTierDecideWhoGoesFirst) {
+  auto client = begin_chat(R"(,"user":"ann","service_tier":"flex")");
+  const link::GenerateRequest request = engine_->request(0);
+  EXPECT_EQ(request.claim.user, "ann");
+  EXPECT_EQ(request.claim.work_class, engine::WorkClass::kBackground);
+  EXPECT_EQ(request.cache_salt, "");  // nothing a client sends is a key of the cache
+  Error error = Error::exhausted("too many requests wait for this model already");
+  engine_->emit(0, link::Failed{error, 6.2});
+  const TestReply refused = client->read_reply();
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(refused.header("retry-after"), "7");
+  auto other = begin_chat("");
+  EXPECT_EQ(engine_->request(1).claim.work_class, engine::WorkClass::kInteractive);
+  engine_->emit(1, link::Failed{error});
+  EXPECT_EQ(other->read_reply().header("retry-after"), "2");
 }
 
 TEST_F(OpenAiRoutesTest, AnUnfinishedAnswerIsContinued) {
