@@ -56,10 +56,12 @@ class Buffer {
   std::vector<std::byte> bytes_;
 };
 
+// Mean 0, variance 1, at most 3.5: the sum of the four parts of one draw.
 float normal(Rng& rng) {
-  double sum = -6;
-  for (int i = 0; i < 12; ++i) sum += rng.uniform();
-  return static_cast<float>(sum);
+  const uint64_t bits = rng.next();
+  int64_t sum = -2 * 65536;
+  for (int i = 0; i < 4; ++i) sum += static_cast<int64_t>(bits >> (16 * i) & 0xFFFF);
+  return static_cast<float>(static_cast<double>(sum) / 65536 * std::sqrt(3.0));
 }
 
 // Where a block of the file has float16 factors.
@@ -87,7 +89,10 @@ std::vector<size_t> factor_offsets(DType dtype) {
 std::vector<std::byte> random_rows(DType dtype, size_t n_rows, size_t n_cols, Rng& rng) {
   const auto& info = tensor::dtype_info(dtype);
   std::vector<std::byte> rows(n_rows * n_cols / info.block_elements * info.block_bytes);
-  for (std::byte& b : rows) b = static_cast<std::byte>(rng.next());
+  for (size_t at = 0; at < rows.size(); at += sizeof(uint64_t)) {
+    const uint64_t bits = rng.next();
+    std::memcpy(rows.data() + at, &bits, std::min(sizeof bits, rows.size() - at));
+  }
   for (size_t at = 0; at < rows.size(); at += info.block_bytes) {
     const auto put = [&](size_t offset, auto value) {
       std::memcpy(rows.data() + at + offset, &value, sizeof value);
@@ -171,7 +176,8 @@ std::vector<float> random_row(Row kind, size_t n, Rng& rng) {
   return x;
 }
 
-// Activations of n_tokens rows, quantized by one table.
+// Activations of n_tokens rows, quantized by one table: of one kind, or of each once and then
+// mixed.
 struct Inputs {
   Inputs(const MatmulTable& table, const Matrix& w, size_t n_tokens, uint64_t seed, int kind = -1)
       : stride(activation_row_bytes(w.activation, w.packed.n_cols)),
@@ -179,7 +185,8 @@ struct Inputs {
         n_tokens(n_tokens) {
     Rng rng(seed);
     for (size_t t = 0; t < n_tokens; ++t) {
-      const Row row = kind >= 0 ? kRows[kind] : kRows[rng.below(std::size(kRows))];
+      const size_t mixed = t < std::size(kRows) ? t : rng.below(std::size(kRows));
+      const Row row = kRows[kind >= 0 ? static_cast<size_t>(kind) : mixed];
       x.push_back(random_row(row, w.packed.n_cols, rng));
       table.quantize_row(w.activation, x.back().data(), w.packed.n_cols, bytes.data() + t * stride);
     }
@@ -328,15 +335,50 @@ TEST(QuantizeRow, WhatIsNotFiniteMakesTheProductNaN) {
   }
 }
 
-TEST(Matmul, AllTablesGiveTheSameBits) {
+// Lengths of a row that leave units, blocks of columns and lines unfilled, of those that the type
+// can have; the last is long enough for less than 67 activations to fill kColumnBlockBytes.
+std::vector<size_t> row_lengths(DType dtype) {
+  std::vector<size_t> lengths;
+  for (size_t n : {1, 3, 97, 32, 64, 96, 160, 256, 288, 512, 576, 640, 768, 896, 1280, 4096}) {
+    if (n % tensor::dtype_info(dtype).block_elements == 0) lengths.push_back(n);
+  }
+  return lengths;
+}
+
+// Every type, table, number of tokens and number of rows, at many lengths. The reference is asked
+// once for the most tokens and rows: fewer give the same bits.
+TEST(Matmul, EveryShapeOnEveryTableGivesTheBitsOfTheReference) {
+  constexpr size_t kTokensMost = 67, kStride = 35;
   for (DType dtype : kTypes) {
-    const Matrix w(dtype, 37, some_columns(dtype), 21);
-    for (size_t n_tokens = 1; n_tokens <= 67; n_tokens += n_tokens < 20 ? 1 : 47) {
-      Inputs in(kMatmulScalar, w, n_tokens, 100 + n_tokens);
-      const auto want = bits_of(multiply(kMatmulScalar, w, in, 40));
+    for (size_t n_cols : row_lengths(dtype)) {
+      Matrix w(dtype, 33, n_cols, 21);
+      Inputs in(kMatmulScalar, w, kTokensMost, 100 + n_cols);
+      const std::vector<float> want = multiply(kMatmulScalar, w, in, kStride);
+      for (size_t t = 0; t < 2 * std::size(kRows); ++t) {
+        for (size_t r = 0; r < 33; ++r) {
+          ASSERT_NEAR(want[t * kStride + r], exact_product(w, in.x[t], r),
+                      allowed_error(w, in, r, t))
+              << name_of(dtype) << " " << n_cols << " columns, token " << t << " row " << r;
+        }
+      }
+      const std::vector<float> untouched(want.size(), kUntouched);
+      std::vector<float> y = untouched;
       for (const Table& table : tables()) {
-        ASSERT_EQ(bits_of(multiply(*table.matmul, w, in, 40)), want)
-            << name_of(dtype) << " " << table.isa << " " << n_tokens << " tokens";
+        if (table.isa == "scalar") continue;
+        for (size_t n_rows : {1, 15, 17, 33}) {
+          w.packed.n_rows = n_rows;
+          std::vector<float> expected = untouched;
+          for (size_t n = 1; n <= kTokensMost; ++n) {
+            std::memcpy(&expected[(n - 1) * kStride], &want[(n - 1) * kStride],
+                        n_rows * sizeof(float));
+            std::memcpy(y.data(), untouched.data(), y.size() * sizeof(float));
+            table.matmul->matmul(w.packed, 0, w.packed.n_groups(), in.bytes.data(), in.stride, n,
+                                 y.data(), kStride);
+            ASSERT_EQ(std::memcmp(y.data(), expected.data(), y.size() * sizeof(float)), 0)
+                << name_of(dtype) << " " << table.isa << " " << n_cols << " columns, " << n_rows
+                << " rows, " << n << " tokens";
+          }
+        }
       }
     }
   }
