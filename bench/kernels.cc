@@ -2,8 +2,9 @@
 // machine can do. Usage: bench_kernels [--isa NAME] [--type NAME] [--seconds S per cell]
 //
 // Per type: GB/s of weights at one token from memory (a matrix larger than the caches) and Gop/s
-// (2 per multiplication) at n tokens with weights and activations in the L2 cache, one thread. Each
-// figure is the best of many short bursts, since other programs may be running.
+// (2 per multiplication) at n tokens with weights and activations in the L2 cache, one thread; how
+// fast activations are quantized and, in GB/s of the file, weights packed. Each figure is the best
+// of many short bursts, since other programs may be running.
 #include <fmt/format.h>
 #include <sys/mman.h>
 
@@ -91,7 +92,12 @@ void bench_type(const KernelTable& table, DType dtype, double seconds, std::byte
       table.matmul.quantize_row(shape.activation, x.data(), kColumns, acts);
     }
   });
-  fmt::print("{} |{:6.2f}\n", line, 8 * kColumns / quantize / 1e9);
+  const tensor::DTypeInfo& info = tensor::dtype_info(dtype);
+  std::vector<std::byte> rows(kRows * kColumns / info.block_elements * info.block_bytes);
+  const double pack =
+      best(seconds / 8, [&] { table.pack_groups(w, rows.data(), 0, w.n_groups(), data); });
+  fmt::print("{} |{:6.2f} {:7.1f}\n", line, 8 * kColumns / quantize / 1e9,
+             static_cast<double>(rows.size()) / pack / 1e9);
   std::fflush(stdout);
 }
 
@@ -126,7 +132,7 @@ int run(int argc, char** argv) {
              roofs.read_bytes_per_s / 1e9, roofs.instruction, roofs.int8_ops_per_s / 1e9);
   fmt::print("type    stream1 stream4 cache | Gop/s at n =");
   for (size_t n : kTokens) fmt::print("{:4}   ", n);
-  fmt::print("| quantize Gvalues/s\n");
+  fmt::print("| quantize Gvalues/s, pack GB/s\n");
   for (DType dtype : kTypes) {
     if (type.empty() || type == tensor::dtype_info(dtype).name) {
       bench_type(*table, dtype, seconds, memory);

@@ -1,7 +1,7 @@
 // kernels/pack.inl.h - pack_groups() of whole groups, 16 rows at a time: 4 dwords of each row are
 // loaded and transposed, so that a line is a register whose lanes are the rows. The same bytes as
-// kernels/pack.cc makes, which says what they mean and packs what is not here: Q2_K, Q3_K, IQ4_XS,
-// MXFP4, a last group of fewer rows, and floats whose columns are no multiple of 8.
+// kernels/pack.cc makes, which says what they mean and packs what is not here: a last group of
+// fewer rows, and floats whose columns are no multiple of 8.
 //
 // Included once per instruction set, inside its namespace and target region.
 
@@ -110,6 +110,48 @@ MARU_INLINE void bits_by_byte(const Line& word, Line& out) {
 }
 
 constexpr uint32_t kNibbles = 0x0F0F0F0F;
+constexpr uint32_t kPairs = 0x03030303;
+
+// a and b: the bits `mask` of b, and those of a that lie kShift higher, change places.
+template <uint32_t kShift, uint32_t kMask>
+MARU_INLINE void swap_bits(Line& a, Line& b) {
+  const Line differs = (a >> kShift ^ b) & kMask;
+  a ^= differs << kShift;
+  b ^= differs;
+}
+
+// The 1-bit lines of 8 runs of a block whose 8 dwords have a bit for each run: an 8 by 8 transpose
+// of the bits of each byte.
+MARU_INLINE void store_bit_runs(Line* dwords, uint8_t* to) {
+  MARU_UNROLL for (size_t i = 0; i < 8; i += 2) swap_bits<1, 0x55555555>(dwords[i], dwords[i + 1]);
+  MARU_UNROLL for (size_t i = 0; i < 8; i += 4) {
+    swap_bits<2, 0x33333333>(dwords[i], dwords[i + 2]);
+    swap_bits<2, 0x33333333>(dwords[i + 1], dwords[i + 3]);
+  }
+  MARU_UNROLL for (size_t i = 0; i < 4; ++i) swap_bits<4, kNibbles>(dwords[i], dwords[i + 4]);
+  MARU_UNROLL for (size_t i = 0; i < 8; ++i) store(dwords[i], to + i * kLineBytes);
+}
+
+// The 2-bit lines of 4 runs whose codes are the 2-bit fields of 8 dwords: two 4 by 4 transposes of
+// the fields of each byte.
+MARU_INLINE void store_pair_runs(Line* dwords, uint8_t* to) {
+  MARU_UNROLL for (size_t x = 0; x < 2; ++x) {
+    Line* four = dwords + 4 * x;
+    swap_bits<2, 0x33333333>(four[0], four[1]);
+    swap_bits<2, 0x33333333>(four[2], four[3]);
+    swap_bits<4, kNibbles>(four[0], four[2]);
+    swap_bits<4, kNibbles>(four[1], four[3]);
+    MARU_UNROLL for (size_t run = 0; run < 4; ++run) {
+      store(four[run], to + (2 * run + x) * kLineBytes);
+    }
+  }
+}
+
+// 6-bit scales less 32, four to a lane.
+MARU_INLINE void store_signed_scales(const Line& scales, uint8_t* to) {
+  // No byte borrows: 128 to 191 less 32.
+  store_scales(((scales | 0x80808080u) - 0x20202020u) ^ 0x80808080u, to);
+}
 
 // The runs whose codes are the low and the high nibbles of 8 dwords.
 MARU_INLINE void store_low_run(const Line* from, uint8_t* to) {
@@ -161,11 +203,11 @@ MARU_INLINE void pack_k4_scales(const Rows16& rows, const PackedBlock& to, uint8
   transpose<4>(rows, head);
   store_halves(head[0], out + to.deltas);
   store_halves(head[0] >> 16, out + to.deltas + 32);
-  constexpr uint32_t kSix = 0x3F3F3F3F, kTwo = 0x03030303u;
+  constexpr uint32_t kSix = 0x3F3F3F3F;
   store_scales(head[1] & kSix, out + to.scales);
-  store_scales((head[3] & kNibbles) | (head[1] >> 6 & kTwo) << 4, out + to.scales + 64);
+  store_scales((head[3] & kNibbles) | (head[1] >> 6 & kPairs) << 4, out + to.scales + 64);
   store_scales(head[2] & kSix, out + to.scales + 128);
-  store_scales((head[3] >> 4 & kNibbles) | (head[2] >> 6 & kTwo) << 4, out + to.scales + 192);
+  store_scales((head[3] >> 4 & kNibbles) | (head[2] >> 6 & kPairs) << 4, out + to.scales + 192);
 }
 
 MARU_INLINE void pack_k4_nibbles(const Rows16& rows, uint8_t* low) {
@@ -187,11 +229,7 @@ MARU_INLINE void pack_q5_k_block(const Rows16& rows, const PackedBlock& to, uint
   pack_k4_nibbles(rows.at(48), out + to.low);
   Line fifth[8];
   transpose<8>(rows.at(16), fifth);
-  MARU_UNROLL for (uint32_t sub = 0; sub < 8; ++sub) {
-    Line bits = fifth[0] >> sub & 0x01010101u;
-    MARU_UNROLL for (uint32_t l = 1; l < 8; ++l) bits |= (fifth[l] >> sub & 0x01010101u) << l;
-    store(bits, out + to.high + sub * kLineBytes);
-  }
+  store_bit_runs(fifth, out + to.high);
 }
 
 MARU_INLINE void pack_q6_k_block(const Rows16& rows, const PackedBlock& to, uint8_t* out) {
@@ -205,20 +243,83 @@ MARU_INLINE void pack_q6_k_block(const Rows16& rows, const PackedBlock& to, uint
     }
     Line high[8];
     transpose<8>(rows.at(128 + 32 * half), high);
-    MARU_UNROLL for (uint32_t quarter = 0; quarter < 4; ++quarter) {
-      MARU_UNROLL for (uint32_t x = 0; x < 2; ++x) {
-        Line bits = high[4 * x] >> (2 * quarter) & 0x03030303u;
-        MARU_UNROLL for (uint32_t m = 1; m < 4; ++m) {
-          bits |= (high[4 * x + m] >> (2 * quarter) & 0x03030303u) << (2 * m);
-        }
-        store(bits, out + to.high + (8 * half + 2 * quarter + x) * kLineBytes);
-      }
-    }
+    store_pair_runs(high, out + to.high + 8 * half * kLineBytes);
   }
   Line scales[4];
   transpose<4>(rows.at(192), scales);
   MARU_UNROLL for (size_t i = 0; i < 4; ++i) store_scales(scales[i], out + to.scales + 64 * i);
   store_factor(rows.at(208), out + to.deltas);
+}
+
+// 64 bytes of 2-bit codes, for Q2_K and Q3_K.
+MARU_INLINE void pack_pairs(const Rows16& rows, uint8_t* low) {
+  for (size_t half = 0; half < 2; ++half) {
+    Line lines[8];
+    transpose<8>(rows.at(32 * half), lines);
+    store_pair_runs(lines, low + 8 * half * kLineBytes);
+  }
+}
+
+MARU_INLINE void pack_q2_k_block(const Rows16& rows, const PackedBlock& to, uint8_t* out) {
+  Line scales[4], factors;
+  transpose<4>(rows, scales);
+  MARU_UNROLL for (size_t i = 0; i < 4; ++i) store_scales(scales[i], out + to.scales + 64 * i);
+  pack_pairs(rows.at(16), out + to.low);
+  first_dwords(rows.at(80), factors);
+  store_halves(factors, out + to.deltas);
+  store_halves(factors >> 16, out + to.deltas + 32);
+}
+
+MARU_INLINE void pack_q3_k_block(const Rows16& rows, const PackedBlock& to, uint8_t* out) {
+  pack_pairs(rows.at(32), out + to.low);
+  Line third[8];
+  transpose<8>(rows, third);
+  store_bit_runs(third, out + to.high);
+  // The last 16 bytes of the block: 2 of the codes, 12 of the scales (tensor::scale_q3k), the
+  // factor.
+  Line tail[4];
+  transpose<4>(rows.at(94), tail);
+  const Line first = tail[0] >> 16 | tail[1] << 16, second = tail[1] >> 16 | tail[2] << 16;
+  const Line high = tail[2] >> 16 | tail[3] << 16;
+  uint8_t* scales = out + to.scales;
+  store_signed_scales((first & kNibbles) | (high & kPairs) << 4, scales);
+  store_signed_scales((second & kNibbles) | (high >> 2 & kPairs) << 4, scales + 64);
+  store_signed_scales((first >> 4 & kNibbles) | (high >> 4 & kPairs) << 4, scales + 128);
+  store_signed_scales((second >> 4 & kNibbles) | (high >> 6 & kPairs) << 4, scales + 192);
+  store_halves(tail[3] >> 16, out + to.deltas);
+}
+
+// The low 16 bits' nibbles, one to a byte; and the low 8 bits in pairs.
+MARU_INLINE void nibbles_by_byte(const Line& word, Line& out) {
+  out = (word & 0x00FFu) | (word & 0xFF00u) << 8;
+  out = (out | out << 4) & kNibbles;
+}
+MARU_INLINE void pairs_by_byte(const Line& word, Line& out) {
+  out = (word & 0x0Fu) | (word & 0xF0u) << 12;
+  out = (out | out << 6) & kPairs;
+}
+
+MARU_INLINE void pack_iq4_xs_block(const Rows16& rows, const PackedBlock& to, uint8_t* out) {
+  for (size_t sub = 0; sub < 8; ++sub) {
+    Line lines[4];
+    transpose<4>(rows.at(8 + 16 * sub), lines);
+    uint8_t* low = out + to.low + 4 * sub * kLineBytes;
+    MARU_UNROLL for (size_t i = 0; i < 4; ++i) store(lines[i], low + i * kLineBytes);
+  }
+  // Factor and upper bits of the scales, their lower bits (tensor::scale_iq4xs), and codes.
+  Line head[4], low, high;
+  transpose<4>(rows, head);
+  store_halves(head[0], out + to.deltas);
+  MARU_UNROLL for (uint32_t i = 0; i < 2; ++i) {
+    nibbles_by_byte(head[1] >> (16 * i), low);
+    pairs_by_byte(head[0] >> (16 + 8 * i), high);
+    store_signed_scales(low | high << 4, out + to.scales + 64 * i);
+  }
+}
+
+MARU_INLINE void pack_mxfp4_block(const Rows16& rows, const PackedBlock& to, uint8_t* out) {
+  pack_nibble_block<NibbleBlock{0, 0, 1}>(rows, to, out);
+  for (size_t r = 0; r < 16; ++r) out[to.deltas + r] = rows.first[r * rows.row_bytes];
 }
 
 // One group, whose scales and deltas may end before their lines do: the rest is zero.
@@ -272,6 +373,10 @@ MARU_NOINLINE bool pack_whole_group(tensor::DType dtype, const Rows16& rows, siz
     MARU_PACK(kQ4_K, pack_q4_k_block);
     MARU_PACK(kQ5_K, pack_q5_k_block);
     MARU_PACK(kQ6_K, pack_q6_k_block);
+    MARU_PACK(kQ2_K, pack_q2_k_block);
+    MARU_PACK(kQ3_K, pack_q3_k_block);
+    MARU_PACK(kIQ4_XS, pack_iq4_xs_block);
+    MARU_PACK(kMXFP4, pack_mxfp4_block);
     case DType::kF32:
     case DType::kBF16:
     case DType::kF16:
