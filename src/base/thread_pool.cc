@@ -21,7 +21,7 @@ void pause_briefly() {
 
 size_t default_thread_count() { return std::max<size_t>(1, std::thread::hardware_concurrency()); }
 
-ThreadPool::ThreadPool(size_t n_threads) {
+ThreadPool::ThreadPool(size_t n_threads) : ranges_(n_threads) {
   CHECK(n_threads >= 1);
   for (size_t worker = 1; worker < n_threads; ++worker) {
     workers_.emplace_back([this, worker] { worker_main(worker); });
@@ -39,15 +39,18 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::parallel_for(size_t n_chunks, FunctionRef<void(size_t, size_t)> body) {
   n_barriers_.fetch_add(1, std::memory_order_relaxed);
-  const Job job{body, n_chunks};
+  const Job job{body};
   if (workers_.empty() || n_chunks <= 1) {
     for (size_t chunk = 0; chunk < n_chunks; ++chunk) body(chunk, 0);
     return;
   }
   job_ = &job;
-  next_chunk_.store(0, std::memory_order_relaxed);
+  for (size_t worker = 0; worker < ranges_.size(); ++worker) {
+    ranges_[worker].next.store(n_chunks * worker / ranges_.size(), std::memory_order_relaxed);
+    ranges_[worker].end = n_chunks * (worker + 1) / ranges_.size();
+  }
   n_busy_.store(workers_.size(), std::memory_order_relaxed);
-  epoch_.fetch_add(1);  // publishes job_, next_chunk_ and n_busy_
+  epoch_.fetch_add(1);  // publishes job_, ranges_ and n_busy_
   if (n_sleeping_.load() > 0) {
     // Taking the lock orders this after a worker's last look at epoch_ before it sleeps.
     {
@@ -67,10 +70,13 @@ void ThreadPool::parallel_for(size_t n_chunks, FunctionRef<void(size_t, size_t)>
 }
 
 void ThreadPool::work_on(const Job& job, size_t worker) {
-  while (true) {
-    const size_t chunk = next_chunk_.fetch_add(1, std::memory_order_relaxed);
-    if (chunk >= job.n_chunks) return;
-    job.body(chunk, worker);
+  for (size_t i = 0; i < ranges_.size(); ++i) {
+    Range& range = ranges_[(worker + i) % ranges_.size()];
+    while (true) {
+      const size_t chunk = range.next.fetch_add(1, std::memory_order_relaxed);
+      if (chunk >= range.end) break;
+      job.body(chunk, worker);
+    }
   }
 }
 

@@ -31,7 +31,8 @@ class ThreadPool {
   size_t n_threads() const { return workers_.size() + 1; }
 
   // Calls body(chunk, worker) for each chunk in [0, n_chunks), each exactly once, worker in
-  // [0, n_threads()); returns when all are done. Chunks are claimed as workers become free.
+  // [0, n_threads()); returns when all are done. Each worker has a range of consecutive chunks, so
+  // that it reads on where it read before, and takes chunks of other ranges when its own is done.
   // Requires: body does not call back into this pool.
   void parallel_for(size_t n_chunks, FunctionRef<void(size_t chunk, size_t worker)> body);
 
@@ -42,23 +43,27 @@ class ThreadPool {
  private:
   struct Job {
     FunctionRef<void(size_t, size_t)> body;
-    size_t n_chunks;
+  };
+  // What is left of a worker's chunks.
+  struct alignas(64) Range {
+    std::atomic<size_t> next{0};
+    size_t end = 0;
   };
 
   void worker_main(size_t worker);
   void work_on(const Job& job, size_t worker);
   bool wait_for_job(uint64_t seen);
 
-  // One cache line each: workers poll the first while others write the second and third.
+  // One cache line each: workers poll the first while others write the second.
   alignas(64) std::atomic<uint64_t> epoch_{0};  // one more per job
-  alignas(64) std::atomic<size_t> next_chunk_{0};
-  alignas(64) std::atomic<size_t> n_busy_{0};  // workers that have not finished the current job
+  alignas(64) std::atomic<size_t> n_busy_{0};   // workers that have not finished the current job
   const Job* job_ = nullptr;
   std::atomic<uint64_t> n_barriers_{0};
   std::atomic<bool> stopping_{false};
   std::atomic<size_t> n_sleeping_{0};
   std::mutex sleep_mutex_;
   std::condition_variable wake_;
+  std::vector<Range> ranges_;  // [n_threads()]
   std::vector<std::thread> workers_;
 };
 

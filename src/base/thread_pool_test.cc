@@ -21,6 +21,22 @@ TEST(ThreadPool, RunsEachChunkExactlyOnceForAnyNumberOfThreads) {
   }
 }
 
+TEST(ThreadPool, TakesTheChunksOfAWorkerThatIsHeldUp) {
+  ThreadPool pool(2);
+  for (const size_t held_up : {0u, 4u}) {  // the first chunk of either worker
+    std::atomic<size_t> n_others{0};
+    pool.parallel_for(8, [&](size_t chunk, size_t) {
+      if (chunk != held_up) {
+        ++n_others;
+        n_others.notify_all();
+        return;
+      }
+      for (size_t n = 0; n < 7; n = n_others.load()) n_others.wait(n);
+    });
+    EXPECT_EQ(n_others.load(), 7u);
+  }
+}
+
 TEST(ThreadPool, ManyShortJobsInARow) {
   ThreadPool pool(3);
   std::atomic<uint64_t> sum{0};

@@ -22,9 +22,18 @@ MARU_INLINE Ints first_ints(const ActivationBlock& x, int h) {
   return Ints{};
 }
 
-// How far ahead of its use a line of weights is asked for. Without it one core streams a matrix at
-// 22 GB/s where it can read 41 (Zen 5; 2 KiB ahead: 32, 4 KiB: 36).
+// How far ahead of its use a line of weights is asked for where a group is read once. Without it
+// one core streams a matrix at 22 GB/s where it can read 41 (Zen 5; 2 KiB ahead: 32, 4 KiB: 36).
 constexpr size_t kPrefetchBytes = 4096;
+
+// Lines to ask for while a tile is computed, spread evenly over its runs: where several tiles read
+// the same groups, each asks for its part of the groups that follow, so that memory is read all
+// the time and not during the first tile alone.
+struct Ahead {
+  const uint8_t* next = nullptr;
+  size_t lines_per_run = 0;  // in 1/65536
+  bool near = false;         // ask for these groups too, kPrefetchBytes ahead
+};
 
 // Activations of the columns that share a pass over the weights: a part of the L2 cache.
 constexpr size_t kColumnBlockBytes = 384 << 10;
@@ -100,11 +109,11 @@ struct Int8Call {
   size_t n_rows;
 };
 
-// kGroups groups by kColumns columns, for kLanes rows of each group from first_lane on. first: no
-// tile before has asked for these groups' followers.
+// kGroups groups by kColumns columns, for kLanes rows of each group from first_lane on.
 template <class F, int kColumns, int kGroups>
 MARU_NOINLINE void int8_tile(const Int8Call& call, const uint8_t* base, size_t first_lane,
-                             bool first, const Column* columns, float (*out)[kGroups][kLanes]) {
+                             const Ahead& asked, const Column* columns,
+                             float (*out)[kGroups][kLanes]) {
   constexpr const PackedLayout& kLayout = F::kLayout;
   constexpr size_t kBlockRuns = kLayout.block / kRun;
   constexpr size_t kRunBytes = packed_unit(kLayout, kUnitRuns).n_bytes / kUnitRuns;
@@ -117,7 +126,7 @@ MARU_NOINLINE void int8_tile(const Int8Call& call, const uint8_t* base, size_t f
   }
   const size_t group_bytes = call.group_bytes;
   const uint8_t* unit = base;
-  size_t run = 0;
+  size_t run = 0, due = 0, n_asked = 0;
   for (size_t u = 0; u < call.group.n_units; ++u) {
     const PackedUnit& parts = call.group.unit(u);
     RunAt at{unit + 4 * lane,
@@ -131,7 +140,10 @@ MARU_NOINLINE void int8_tile(const Int8Call& call, const uint8_t* base, size_t f
     // What follows a group in its stream belongs to the next tile.
     if (ahead >= base + group_bytes) ahead += (kGroups - 1) * group_bytes;
     for (size_t i = 0; i < n_runs; ++i, ++run, ahead += kRunBytes) {
-      if (first && lane == 0) {
+      for (due += asked.lines_per_run; n_asked < due >> 16; ++n_asked) {
+        prefetch(asked.next + n_asked * kLineBytes);
+      }
+      if (asked.near) {
         MARU_UNROLL for (int g = 0; g < kGroups; ++g) {
           MARU_UNROLL for (size_t line = 0; line < kRunBytes; line += kLineBytes) {
             prefetch(ahead + static_cast<size_t>(g) * group_bytes + line);
@@ -160,11 +172,11 @@ MARU_INLINE void write_rows(const float* sums, size_t n_rows, bool add, float* t
 }
 
 template <class F, int kColumns, int kGroups>
-void whole_tile(const Int8Call& call, const uint8_t* base, size_t first_row, bool first,
+void whole_tile(const Int8Call& call, const uint8_t* base, size_t first_row, const Ahead& asked,
                 const Column* columns) {
   alignas(64) float out[kColumns][kGroups][kLanes];
   for (size_t lane = 0; lane < kGroupRows; lane += kLanes) {
-    int8_tile<F, kColumns, kGroups>(call, base, lane, first, columns, out);
+    int8_tile<F, kColumns, kGroups>(call, base, lane, lane == 0 ? asked : Ahead{}, columns, out);
     for (int c = 0; c < kColumns; ++c) {
       for (int g = 0; g < kGroups; ++g) {
         const size_t row = first_row + static_cast<size_t>(g) * kGroupRows + lane;
@@ -183,11 +195,11 @@ void whole_tile(const Int8Call& call, const uint8_t* base, size_t first_row, boo
 
 // Calls whole_tile for n columns, 1 to kColumns.
 template <class F, int kColumns, int kGroups>
-void any_tile(size_t n, const Int8Call& call, const uint8_t* base, size_t first_row, bool first,
-              const Column* columns) {
-  if (n == kColumns) return whole_tile<F, kColumns, kGroups>(call, base, first_row, first, columns);
+void any_tile(size_t n, const Int8Call& call, const uint8_t* base, size_t first_row,
+              const Ahead& asked, const Column* columns) {
+  if (n == kColumns) return whole_tile<F, kColumns, kGroups>(call, base, first_row, asked, columns);
   if constexpr (kColumns > 1) {
-    any_tile<F, kColumns - 1, kGroups>(n, call, base, first_row, first, columns);
+    any_tile<F, kColumns - 1, kGroups>(n, call, base, first_row, asked, columns);
   }
 }
 
@@ -207,16 +219,24 @@ void int8_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, co
     for (size_t group = group_begin; group < group_end;) {
       const bool whole = n > 4 && group_end - group >= kMostGroups;
       const auto* base = reinterpret_cast<const uint8_t*>(w.data) + group * w.group_bytes;
-      const size_t row = group * kGroupRows;
+      const size_t row = group * kGroupRows, n_groups = whole ? kMostGroups : 1;
+      const size_t n_lines = n_groups * w.group_bytes / kLineBytes;
       for (size_t t = 0; t < n_tiles; ++t) {  // of nearly equal widths
         const size_t begin = n * t / n_tiles, n_columns = n * (t + 1) / n_tiles - begin;
+        Ahead asked;
+        asked.near = t == 0 && (n_tiles == 1 || group == group_begin);
+        if (n_tiles > 1) {
+          const size_t first = n_lines * t / n_tiles, last = n_lines * (t + 1) / n_tiles;
+          asked.next = base + (n_lines + first) * kLineBytes;
+          asked.lines_per_run = ((last - first) << 16) / (w.n_cols / kRun);
+        }
         if (whole) {
-          any_tile<F, kMost, kMostGroups>(n_columns, call, base, row, t == 0, columns + begin);
+          any_tile<F, kMost, kMostGroups>(n_columns, call, base, row, asked, columns + begin);
         } else {
-          any_tile<F, kMost, 1>(n_columns, call, base, row, t == 0, columns + begin);
+          any_tile<F, kMost, 1>(n_columns, call, base, row, asked, columns + begin);
         }
       }
-      group += whole ? kMostGroups : 1;
+      group += n_groups;
     }
   }
 }

@@ -1,6 +1,7 @@
 #include "model/workspace.h"
 
 #include <algorithm>
+#include <atomic>
 
 namespace maru::model {
 namespace {
@@ -129,9 +130,9 @@ void Workspace::run_stage(size_t n_rows, size_t n_cols, ActivationSet set, MakeR
       const Activations inputs = activations_in(worker.repeated);
       if (worker.stage != stage) {
         worker.stage = stage;
-        // Chunks are claimed in order, so whoever has chunk 0 has it as its first one.
+        const bool owner = std::atomic_ref(owned_stage_).exchange(stage) != stage;
         for (size_t row = 0; row < n_rows; ++row) {
-          make_activations(row, n_cols, set, make, worker, chunk == 0, inputs);
+          make_activations(row, n_cols, set, make, worker, owner, inputs);
         }
       }
       body(chunk, worker, inputs);

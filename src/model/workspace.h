@@ -132,6 +132,7 @@ class Workspace {
   Arena arena_;
   std::vector<Worker> workers_;
   uint64_t stage_ = 0;
+  uint64_t owned_stage_ = 0;  // whose rows have an owner; atomically
   uint64_t n_barriers_ = 0;
   uint64_t n_rows_ = 0;
 };
