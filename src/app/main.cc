@@ -53,6 +53,7 @@ int run(int argc, char** argv) {
   add_dequantize(session);
   add_import(session);
   add_bench(session);
+  add_top(session);
   add_version(session);
   add_help(session);
   add_engine(session);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "link/client.h"
+#include "serve/metrics.h"
 
 namespace maru::serve {
 
@@ -40,6 +41,7 @@ struct Services {
   std::function<std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>()> running;
   const Clock* clock = nullptr;      // outlives the server
   std::function<uint64_t()> random;  // for ids and for seeds that a request leaves open
+  std::shared_ptr<RequestMetrics> metrics = std::make_shared<RequestMetrics>();
 };
 
 }  // namespace maru::serve

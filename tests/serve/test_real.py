@@ -97,3 +97,44 @@ def test_a_base_model_completes_and_does_not_chat(real):
     with pytest.raises(openai.BadRequestError) as error:
         real.client.chat.completions.create(model=BASE_MODEL, messages=QUESTION)
     assert "/v1/completions" in error.value.message
+
+
+@needs_model(CHAT_MODEL)
+def test_choices_share_their_prompt_and_are_what_they_are_alone(real):
+    messages = [{"role": "user", "content": "Write one short line about the sea. " * 12}]
+    several = ask(real, messages=messages, n=4, temperature=1, seed=11)
+    assert several.usage.prompt_tokens > 64
+    for i, choice in enumerate(several.choices):
+        alone = ask(real, messages=messages, temperature=1, seed=11 + i)
+        assert alone.choices[0].message.content == choice.message.content
+        # All but the last token of the prompt: that one's logits are needed.
+        assert alone.usage.prompt_tokens_details.cached_tokens == alone.usage.prompt_tokens - 1
+
+
+@needs_model(CHAT_MODEL)
+def test_simultaneous_requests_evaluate_a_common_beginning_once(real):
+    system = {"role": "system", "content": "You answer with one word. " * 60}
+    before = real.engine(CHAT_MODEL)["n_tokens_prompt"]
+
+    def one(i):
+        return ask(real, messages=[system, {"role": "user", "content": f"{i} plus {i}?"}])
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(one, range(8)))
+    shared = replies[0].usage.prompt_tokens // 64 * 64
+    evaluated = real.engine(CHAT_MODEL)["n_tokens_prompt"] - before
+    assert evaluated < shared + 8 * 64 + sum(r.usage.prompt_tokens - shared for r in replies)
+    assert sorted(r.usage.prompt_tokens_details.cached_tokens > shared - 128 for r in replies)[1:] == [True] * 7
+
+
+@needs_model(CHAT_MODEL)
+def test_a_flooding_user_does_not_shut_out_another(real):
+    """64 long answers of one user run; another user's short one is there long before they end."""
+    flood = [ask(real, max_tokens=1500, stream=True,
+                 extra_body={"ignore_eos": True, "user": "flood", "seed": i}) for i in range(70)]
+    real.wait_for_engine(CHAT_MODEL, lambda e: e["n_running"] == 64)
+    reply = ask(real, max_tokens=4, user="other")
+    assert reply.usage.completion_tokens <= 4
+    assert real.engine(CHAT_MODEL)["n_running"] >= 60
+    for stream in flood:
+        stream.close()

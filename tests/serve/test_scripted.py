@@ -2,16 +2,19 @@
 import concurrent.futures
 import json
 import socket
+import subprocess
 
 import openai
 import pytest
+
+from conftest import BINARY
 
 HI = [{"role": "user", "content": "hi"}]
 
 
 def test_whole_chat(scripted):
     server, model = scripted({"replies": [{"pieces": ["안", "녕 ", "you"]}]})
-    raw = server.client.chat.completions.with_raw_response.create(model=model, messages=HI, seed=1, user="me")
+    raw = server.client.chat.completions.with_raw_response.create(model=model, messages=HI, seed=1, metadata={"a": "b"})
     reply = raw.parse()
     assert reply.object == "chat.completion"
     assert reply.choices[0].message.role == "assistant"
@@ -19,7 +22,7 @@ def test_whole_chat(scripted):
     assert reply.choices[0].finish_reason == "stop"
     assert reply.usage.completion_tokens == 3
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + 3
-    assert reply.model_extra["ignored_params"] == ["user"]
+    assert reply.model_extra["ignored_params"] == ["metadata"]
     assert reply.model_extra["timings"]["predicted_n"] == 3
     assert raw.headers["x-request-id"].startswith("req_")
 
@@ -204,3 +207,21 @@ def test_models_and_health(scripted):
     assert "kind" in entry.model_extra["meta"]
     with pytest.raises(openai.NotFoundError):
         server.client.models.retrieve("no-such-model")
+
+
+def test_metrics_and_top(scripted):
+    server, model = scripted({"replies": [{"text": "one two three"}]})
+    ask = {"model": model, "messages": [{"role": "user", "content": "x"}]}
+    server.client.chat.completions.create(**ask)
+    status, headers, body = server.request("GET", "/metrics")
+    assert status == 200 and headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert f'maru_choices_total{{model="{model}",outcome="stop"}} 1\n' in body.decode()
+    top = subprocess.run([BINARY, "top", "--once", "--url", f"http://{server.host}:{server.port}"],
+                         capture_output=True, text=True, check=True)
+    head, line = top.stdout.splitlines()
+    assert head.split()[:3] == ["MODEL", "RUN", "WAIT"] and line.split()[:3] == [model, "0", "0"]
+
+
+def test_top_without_a_server(scripted):
+    top = subprocess.run([BINARY, "top", "--url", "http://127.0.0.1:1"], capture_output=True, text=True)
+    assert top.returncode == 1 and "127.0.0.1" in top.stderr

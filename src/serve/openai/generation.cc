@@ -1,19 +1,23 @@
 // serve/openai/generation.cc - see generation.h.
 #include "serve/openai/generation.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
 namespace maru::serve::openai {
 
 Generation::Generation(GenerateJob job, ReplyHead head, std::vector<std::string> echoes,
-                       std::shared_ptr<link::Client> client, std::shared_ptr<ResponseWriter> writer)
+                       std::shared_ptr<link::Client> client, std::shared_ptr<ResponseWriter> writer,
+                       Stopwatch stopwatch)
     : job_(std::move(job)),
       head_(std::move(head)),
       echoes_(std::move(echoes)),
       client_(std::move(client)),
       writer_(std::move(writer)),
-      choices_(job_.prompts.size() * job_.n) {
+      stopwatch_(std::move(stopwatch)),
+      choices_(job_.prompts.size() * job_.n),
+      token_ns_(choices_.size(), 0) {
   for (size_t i = 0; i < choices_.size() && !echoes_.empty(); ++i) {
     choices_[i].text = echoes_[i / job_.n];
   }
@@ -81,7 +85,29 @@ void Generation::on_started(size_t index) {
   choice.n_offset = count_characters(choice.text);
 }
 
+void Generation::measure(size_t index) {
+  const int64_t now_ns = stopwatch_.now_ns();
+  int64_t& last_ns = token_ns_[index];
+  const auto seconds_since = [&](int64_t begin_ns) {
+    return static_cast<double>(now_ns - begin_ns) / 1e9;
+  };
+  if (last_ns == 0) {
+    stopwatch_.metrics->first_token(head_.model, seconds_since(stopwatch_.begin_ns));
+  } else {
+    stopwatch_.metrics->next_token(head_.model, seconds_since(last_ns));
+  }
+  last_ns = std::max<int64_t>(now_ns, 1);
+}
+
+// All choices that have not ended share the fate of the request.
+void Generation::count_unfinished(RequestMetrics::Outcome outcome) {
+  for (const Choice& choice : choices_) {
+    if (!choice.finish) stopwatch_.metrics->ended(head_.model, outcome);
+  }
+}
+
 void Generation::on_delta(size_t index, const link::Delta& delta) {
+  if (!delta.ids.empty()) measure(index);
   Choice& choice = choices_[index];
   if (!job_.stream) {
     choice.text += delta.text;
@@ -103,6 +129,9 @@ void Generation::on_done(size_t index, const link::Done& done) {
   choice.finish = done.reason;
   choice.usage = done.usage;
   ++n_done_;
+  stopwatch_.metrics->ended(head_.model, done.reason == link::FinishReason::kLength
+                                             ? RequestMetrics::Outcome::kLength
+                                             : RequestMetrics::Outcome::kStop);
   const bool is_last = n_done_ == choices_.size();
   if (job_.stream) {
     const Totals totals = add_up(choices_, job_.n);
@@ -129,6 +158,10 @@ void Generation::complete() {
 void Generation::fail(Error error, double retry_after_seconds) {
   is_over_ = true;
   is_cancelled_ = true;
+  count_unfinished(error.code == ErrorCode::kResourceExhausted ||
+                           error.code == ErrorCode::kInvalidArgument
+                       ? RequestMetrics::Outcome::kRefused
+                       : RequestMetrics::Outcome::kFailed);
   const WireError wire = to_wire_error(std::move(error), job_.endpoint);
   if (is_streaming_) {
     writer_->write(error_event(wire.error, wire.code));
@@ -147,6 +180,7 @@ void Generation::on_abort(AbortReason reason) {
     } else {
       is_over_ = true;
       is_cancelled_ = true;
+      count_unfinished(RequestMetrics::Outcome::kAbandoned);
     }
   }
   cancel_all();

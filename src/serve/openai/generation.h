@@ -10,18 +10,30 @@
 #include <mutex>
 #include <vector>
 
+#include "base/clock.h"
 #include "link/client.h"
 #include "serve/http.h"
+#include "serve/metrics.h"
 #include "serve/openai/replies.h"
 #include "serve/openai/requests.h"
 
 namespace maru::serve::openai {
 
+// When a request came, and whom to tell how long things took.
+struct Stopwatch {
+  const Clock* clock = nullptr;
+  std::shared_ptr<RequestMetrics> metrics;
+  int64_t begin_ns = 0;
+
+  int64_t now_ns() const { return clock->monotonic_ns(); }
+};
+
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
   // echoes: what each prompt's text begins with in the answer; one for each prompt, or none.
   Generation(GenerateJob job, ReplyHead head, std::vector<std::string> echoes,
-             std::shared_ptr<link::Client> client, std::shared_ptr<ResponseWriter> writer);
+             std::shared_ptr<link::Client> client, std::shared_ptr<ResponseWriter> writer,
+             Stopwatch stopwatch);
 
   // Hands all choices to the engine; the events keep this object alive. Call once.
   void start();
@@ -30,6 +42,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void on_event(size_t index, link::GenerateEvent event);
   void on_started(size_t index);
   void on_delta(size_t index, const link::Delta& delta);
+  void measure(size_t index);
+  void count_unfinished(RequestMetrics::Outcome outcome);
   void on_done(size_t index, const link::Done& done);
   void on_abort(AbortReason reason);
   // Ends the answer by an error and leaves the engine's other work to be cancelled.
@@ -42,10 +56,12 @@ class Generation : public std::enable_shared_from_this<Generation> {
   const std::vector<std::string> echoes_;
   const std::shared_ptr<link::Client> client_;
   const std::shared_ptr<ResponseWriter> writer_;
+  const Stopwatch stopwatch_;
 
   std::mutex mutex_;
   std::vector<Choice> choices_;       // n for each prompt, in order
   std::vector<link::RequestId> ids_;  // of the choices that were handed over
+  std::vector<int64_t> token_ns_;     // when each choice had its last token; 0 = none yet
   size_t n_done_ = 0;
   bool is_streaming_ = false;  // the head of the stream has been sent
   bool is_over_ = false;       // the answer is complete, or nobody wants it

@@ -74,6 +74,17 @@ void list_engines(const Services& services, ResponseWriter& writer) {
   send_json(writer, {{"engines", std::move(engines)}});
 }
 
+void show_metrics(const Services& services, ResponseWriter& writer) {
+  RequestMetrics::Engines engines;
+  for (const auto& [name, client] : services.running()) {
+    if (const auto stats = client->stats(); stats.ok()) engines.emplace_back(name, *stats);
+  }
+  Response response;
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  response.body = services.metrics->text(engines);
+  writer.send(std::move(response));
+}
+
 // The text of each prompt, for echo.
 Result<std::vector<std::string>> read_echoes(const GenerateJob& job, link::Client& client) {
   std::vector<std::string> echoes;
@@ -110,6 +121,7 @@ Result<std::shared_ptr<link::Client>> find_engine(const Services& services,
 
 void generate(const Services& services, Endpoint endpoint, const Request& request,
               WriterPtr writer) {
+  const Stopwatch stopwatch{services.clock, services.metrics, services.clock->monotonic_ns()};
   const uint64_t seed = services.random();
   auto job = endpoint == kChatEndpoint ? parse_chat(request.body, seed)
                                        : parse_completion(request.body, seed);
@@ -132,7 +144,7 @@ void generate(const Services& services, Endpoint endpoint, const Request& reques
   head.created = services.clock->unix_seconds();
   head.model = job->model;
   std::make_shared<Generation>(*std::move(job), std::move(head), *std::move(echoes),
-                               *std::move(client), std::move(writer))
+                               *std::move(client), std::move(writer), stopwatch)
       ->start();
 }
 
@@ -149,6 +161,8 @@ void add_routes(Router& router, ServicesPtr services) {
              });
   router.add("GET", "/maru/engines", RunOn::kWorker,
              [services](RequestPtr, WriterPtr writer) { list_engines(*services, *writer); });
+  router.add("GET", "/metrics", RunOn::kWorker,
+             [services](RequestPtr, WriterPtr writer) { show_metrics(*services, *writer); });
   router.add("POST", "/v1/chat/completions", RunOn::kWorker,
              [services](RequestPtr request, WriterPtr writer) {
                generate(*services, kChatEndpoint, *request, std::move(writer));

@@ -150,5 +150,20 @@ TEST_F(ScriptedServerTest, CompletionsEchoTokenPrompts) {
   EXPECT_EQ(json["choices"][0]["text"], "hi there");
 }
 
+TEST_F(ScriptedServerTest, MetricsCountWhatTheClientsSaw) {
+  start(R"({"replies": [{"text": "one two three"}]})");
+  EXPECT_EQ(post(chat("x")).status, 200);
+  EXPECT_EQ(post(chat("x", R"(,"stream":true)")).status, 200);
+  const TestReply reply = TestClient(server_->port()).get("/metrics");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+  for (const char* line : {"maru_choices_total{model=\"scripted\",outcome=\"stop\"} 2\n",
+                           "maru_first_token_seconds_count{model=\"scripted\"} 2\n",
+                           "maru_between_tokens_seconds_count{model=\"scripted\"} 4\n",
+                           "maru_requests_running{model=\"scripted\"} 0\n"}) {
+    EXPECT_NE(reply.body.find(line), std::string::npos) << line << reply.body;
+  }
+}
+
 }  // namespace
 }  // namespace maru::serve::openai

@@ -1,0 +1,130 @@
+#include "serve/metrics.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace maru::serve {
+namespace {
+
+constexpr std::string_view kOutcomes[] = {"stop", "length", "refused", "failed", "abandoned"};
+
+// A label's value between quotes.
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\' || c == '"') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+void head(std::string& out, std::string_view name, std::string_view type, std::string_view help) {
+  out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+}
+
+void histogram(std::string& out, std::string_view name, const std::string& model,
+               const Histogram& values) {
+  uint64_t n = 0;
+  for (size_t i = 0; i < values.counts.size(); ++i) {
+    n += values.counts[i];
+    const std::string bound =
+        i < kSecondsBounds.size() ? fmt::format("{}", kSecondsBounds[i]) : "+Inf";
+    out += fmt::format("{}_bucket{{model=\"{}\",le=\"{}\"}} {}\n", name, model, bound, n);
+  }
+  out += fmt::format("{}_sum{{model=\"{}\"}} {}\n", name, model, values.sum);
+  out += fmt::format("{}_count{{model=\"{}\"}} {}\n", name, model, n);
+}
+
+struct EngineRow {
+  std::string_view name;
+  std::string_view type;
+  std::string_view help;
+  uint64_t (*get)(const link::EngineStats&);
+};
+using Stats = link::EngineStats;
+constexpr EngineRow kEngineRows[] = {
+    {"maru_requests_running", "gauge", "Requests that the engine works on.",
+     [](const Stats& s) -> uint64_t { return s.n_running; }},
+    {"maru_requests_waiting", "gauge", "Requests in the engine's queue.",
+     [](const Stats& s) -> uint64_t { return s.n_waiting; }},
+    {"maru_kv_blocks", "gauge", "Blocks of 64 tokens that the engine has memory for.",
+     [](const Stats& s) -> uint64_t { return s.n_kv_blocks; }},
+    {"maru_kv_blocks_free", "gauge", "Of these, free or kept for later prompts only.",
+     [](const Stats& s) -> uint64_t { return s.n_kv_blocks_free; }},
+    {"maru_prompt_tokens_total", "counter", "Prompt tokens evaluated.",
+     [](const Stats& s) { return s.n_tokens_prompt; }},
+    {"maru_cached_tokens_total", "counter", "Prompt tokens that were not evaluated again.",
+     [](const Stats& s) { return s.n_tokens_cached; }},
+    {"maru_generated_tokens_total", "counter", "Tokens generated.",
+     [](const Stats& s) { return s.n_tokens_generated; }},
+    {"maru_cancelled_total", "counter", "Requests ended by a cancel.",
+     [](const Stats& s) { return s.n_cancelled; }},
+    {"maru_queue_full_total", "counter", "Requests refused because too many waited.",
+     [](const Stats& s) { return s.n_refused; }},
+    {"maru_steps_back_total", "counter", "Times that a request made room for another.",
+     [](const Stats& s) { return s.n_stepped_back; }},
+    {"maru_steps_total", "counter", "Forward passes.", [](const Stats& s) { return s.n_steps; }},
+    {"maru_step_tokens_total", "counter", "Tokens evaluated by all passes: / steps = their size.",
+     [](const Stats& s) { return s.n_step_tokens; }},
+    {"maru_step_sequences_total", "counter",
+     "Sequences in all passes: / steps = the mean batch size.",
+     [](const Stats& s) { return s.n_step_sequences; }},
+};
+
+}  // namespace
+
+void Histogram::add(double seconds) {
+  const auto bound = std::ranges::lower_bound(kSecondsBounds, seconds);
+  ++counts[static_cast<size_t>(bound - kSecondsBounds.begin())];
+  sum += seconds;
+}
+
+void RequestMetrics::first_token(const std::string& model, double seconds) {
+  const std::lock_guard lock(mutex_);
+  models_[model].first_token.add(seconds);
+}
+
+void RequestMetrics::next_token(const std::string& model, double seconds) {
+  const std::lock_guard lock(mutex_);
+  models_[model].between_tokens.add(seconds);
+}
+
+void RequestMetrics::ended(const std::string& model, Outcome outcome) {
+  const std::lock_guard lock(mutex_);
+  ++models_[model].n_ended[static_cast<size_t>(outcome)];
+}
+
+std::string RequestMetrics::text(const Engines& engines) const {
+  std::string out;
+  for (const EngineRow& row : kEngineRows) {
+    if (engines.empty()) break;
+    head(out, row.name, row.type, row.help);
+    for (const auto& [model, stats] : engines) {
+      out += fmt::format("{}{{model=\"{}\"}} {}\n", row.name, escaped(model), row.get(stats));
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  head(out, "maru_choices_total", "counter", "Answers that ended, by how.");
+  for (const auto& [model, counts] : models_) {
+    for (size_t i = 0; i < std::size(kOutcomes); ++i) {
+      out += fmt::format("maru_choices_total{{model=\"{}\",outcome=\"{}\"}} {}\n", escaped(model),
+                         kOutcomes[i], counts.n_ended[i]);
+    }
+  }
+  head(out, "maru_first_token_seconds", "histogram", "From a request to its first token.");
+  for (const auto& [model, counts] : models_) {
+    histogram(out, "maru_first_token_seconds", escaped(model), counts.first_token);
+  }
+  head(out, "maru_between_tokens_seconds", "histogram", "From one token to the next.");
+  for (const auto& [model, counts] : models_) {
+    histogram(out, "maru_between_tokens_seconds", escaped(model), counts.between_tokens);
+  }
+  return out;
+}
+
+}  // namespace maru::serve
