@@ -11,7 +11,7 @@ import re
 import sys
 
 LAYERS = {
-    "base": 0, "tensor": 1, "kernels": 2, "gguf": 2, "text": 2, "model": 3, "media": 3, "importer": 3, "engine": 4,
+    "base": 0, "tensor": 1, "kernels": 2, "gguf": 2, "text": 2, "grammar": 2, "model": 3, "media": 3, "importer": 3, "engine": 4,
     "store": 4, "hub": 5, "link": 5, "retrieval": 6, "tools": 6, "platform": 7, "agent": 8,
     "serve": 9, "app": 10,
 }

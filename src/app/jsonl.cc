@@ -159,6 +159,16 @@ int answer_lines(const StartEngine& start, const AnswerLine& answer) {
   });
 }
 
+int answer_lines(const std::function<Result<Json>(const Json&)>& answer) {
+  LineReader lines;
+  while (const auto line = lines.next()) {
+    const auto parsed = parse_line(*line);
+    const Result<Json> shown = parsed.ok() ? answer(*parsed) : Result<Json>(parsed.error());
+    print_json(shown.ok() ? *shown : error_json(shown.error()));
+  }
+  return kExitOk;
+}
+
 Result<std::string> text_field(const Json& line, const char* name) {
   const auto found = line.find(name);
   if (found == line.end() || !found->is_string()) return wrong(name, "a string");

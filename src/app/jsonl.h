@@ -1,6 +1,6 @@
 // app/jsonl.h - JSON lines in, JSON lines out: one answer per line, in order, written at once.
 //
-// tokenize, detokenize, score, render and embed. Threads: one.
+// tokenize, detokenize, score, render, embed and grammar. Threads: one.
 #pragma once
 #include <functional>
 
@@ -22,6 +22,8 @@ using AnswerBatch =
 // an engine that died on it) is answered {"error": {"code", "message"}}.
 // Gives kExitFailed only where no engine could be started.
 int answer_lines(const StartEngine& start, const AnswerLine& answer);
+// The same where no engine is asked.
+int answer_lines(const std::function<Result<Json>(const Json&)>& answer);
 // Lines that have arrived already, up to n_lines_max, are answered together; none is waited for.
 // Where an engine dies on several, each is asked again alone, so that one costs no other its
 // answer.

@@ -52,6 +52,7 @@ int run(int argc, char** argv) {
   add_quantize(session);
   add_dequantize(session);
   add_import(session);
+  add_grammar(session);
   add_bench(session);
   add_top(session);
   add_version(session);

@@ -36,6 +36,7 @@ void add_dequantize(Session& session);
 void add_detokenize(Session& session);
 void add_embed(Session& session);
 void add_engine(Session& session);
+void add_grammar(Session& session);
 void add_import(Session& session);
 void add_list(Session& session);
 void add_render(Session& session);

@@ -1,0 +1,33 @@
+// grammar/grammar.h - what an answer must look like, in one of the notations that are understood,
+// and its compilation.
+//
+// link/ compiles what a request asks for; app/cmd_grammar.cc checks texts.
+// Threads: compile() is a free function; a Program then has one owner at a time.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "grammar/matcher.h"
+#include "grammar/program.h"
+
+namespace maru::grammar {
+
+enum class GrammarKind { kJsonSchema, kRegex, kGbnf, kChoice };
+
+inline constexpr size_t kChoicesMax = 4096;
+
+struct GrammarSpec {
+  GrammarKind kind = GrammarKind::kJsonSchema;
+  std::string source;                // of all but kChoice; a schema as JSON text
+  std::vector<std::string> choices;  // of kChoice: the whole answer is one of these
+  bool operator==(const GrammarSpec&) const = default;
+};
+
+// Errors: kInvalidArgument (what is wrong with it), kUnsupported (what can't be compiled),
+// kResourceExhausted (the limit met). Nothing of a grammar is ever ignored.
+Result<std::unique_ptr<Program>> compile(const GrammarSpec& spec);
+
+}  // namespace maru::grammar

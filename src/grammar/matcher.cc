@@ -1,0 +1,46 @@
+#include "grammar/matcher.h"
+
+namespace maru::grammar {
+
+namespace {
+
+// accepts() follows its text in pieces of about the size of a token.
+constexpr size_t kPieceBytes = 16;
+
+}  // namespace
+
+Matcher::Matcher(Program& program) : program_(program), stacks_(program) {
+  program_.budget().set_steps(kTokenStepsMax);
+  tops_ = stacks_.begin();
+}
+
+bool Matcher::accept(std::string_view bytes) {
+  program_.budget().set_steps(kTokenStepsMax);
+  const size_t mark = stacks_.mark();
+  Tops at = tops_, next;
+  for (const char byte : bytes) {
+    stacks_.step(at.nodes, static_cast<uint8_t>(byte), next);
+    if ((next.nodes.empty() && !next.ended) || !stacks_.ok()) {
+      stacks_.forget(mark);
+      return false;
+    }
+    std::swap(at, next);
+  }
+  tops_ = std::move(at);
+  return true;
+}
+
+Result<bool> accepts(Program& program, std::string_view text) {
+  Matcher matcher(program);
+  bool accepted = true;
+  while (accepted && !text.empty()) {
+    const std::string_view piece = text.substr(0, kPieceBytes);
+    accepted = matcher.accept(piece);
+    text.remove_prefix(piece.size());
+  }
+  accepted = accepted && matcher.may_end();
+  if (!matcher.ok()) return Error::exhausted("the grammar is too complex to follow this text");
+  return accepted;
+}
+
+}  // namespace maru::grammar
