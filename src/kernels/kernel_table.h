@@ -31,9 +31,11 @@ struct PackedMatrix {
 
 // How a matrix wants its inputs.
 enum class Activation : uint8_t {
-  kF32,   // plain floats: for F32, F16 and BF16 weights
+  kF32,   // plain floats: for F32 and F16 weights
   kInt8,  // quantized per block: for quantized weights; a row may carry a second, residual plane
+  kBf16,  // rounded to bf16: for BF16 weights
 };
+inline constexpr size_t kActivationKinds = 3;
 
 struct PackedShape {
   size_t group_bytes;

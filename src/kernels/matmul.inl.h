@@ -248,14 +248,8 @@ MARU_INLINE void float_weights(const uint8_t* group, size_t b, size_t lane, Floa
     MARU_UNROLL for (int k = 0; k < 4; ++k) {
       w[k] = load_floats(reinterpret_cast<const float*>(group + 256 * b + 64 * k) + lane);
     }
-  } else if constexpr (kDType == tensor::DType::kF16) {
-    MARU_UNROLL for (int k = 0; k < 4; ++k) w[k] = load_f16(group + 128 * b + 32 * k + 2 * lane);
   } else {
-    MARU_UNROLL for (int k = 0; k < 4; k += 2) {
-      const Bytes pairs = load_bytes(group + 128 * b + 32 * k + 4 * lane);
-      w[k] = bf16_even(pairs);
-      w[k + 1] = bf16_odd(pairs);
-    }
+    MARU_UNROLL for (int k = 0; k < 4; ++k) w[k] = load_f16(group + 128 * b + 32 * k + 2 * lane);
   }
 }
 
@@ -310,6 +304,23 @@ void float_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end,
   }
 }
 
+// Both halves of a pair by fma, with subnormals flushed as kernels/bf16.inl.h wants it.
+constexpr int kPairTileGroups = kTileGroups;
+constexpr int kPairTileColumns = kTileColumns;
+MARU_INLINE Floats pair_dot(Floats sum, Bytes w, Bytes x) {
+  return fma(bf16_even(w), bf16_even(x), fma(bf16_odd(w), bf16_odd(x), sum));
+}
+class PairMode {
+ public:
+  PairMode() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | kFlushSubnormals); }
+  ~PairMode() { _mm_setcsr(saved_); }
+
+ private:
+  static constexpr unsigned kFlushSubnormals = 0x8040;  // results (FTZ) and operands (DAZ)
+  unsigned saved_;
+};
+#include "kernels/bf16.inl.h"
+
 void matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, const std::byte* acts,
             size_t act_stride, size_t n_tokens, float* y, size_t y_stride) {
   using T = tensor::DType;
@@ -322,7 +333,7 @@ void matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, const s
     case T::kF16:
       return run(float_matmul<T::kF16>);
     case T::kBF16:
-      return run(float_matmul<T::kBF16>);
+      return run(bf16_matmul);
     default:
       with_format(w.dtype, [&](auto format) { run(int8_matmul<decltype(format)>); });
   }

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "kernels/activation.h"
 #include "kernels/packed_layout.h"
@@ -90,7 +91,14 @@ void quantize_int8(const float* x, size_t n, std::byte* out) {
 void quantize_row(Activation activation, const float* x, size_t n, std::byte* out) {
   if (activation == Activation::kInt8) return quantize_int8(x, n, out);
   std::memset(out, 0, activation_row_bytes(activation, n));
-  std::memcpy(out, x, n * sizeof(float));
+  if (activation == Activation::kF32) {
+    std::memcpy(out, x, n * sizeof(float));
+    return;
+  }
+  for (size_t i = 0; i < n; ++i) {
+    const uint16_t half = tensor::f32_to_bf16(x[i]);
+    std::memcpy(out + i * sizeof half, &half, sizeof half);
+  }
 }
 
 // 32 weights of one row: value i is w[i] * scale[i / 16] + min[i / 16].
@@ -274,8 +282,7 @@ float float_weight(const PackedMatrix& w, size_t row, size_t k) {
   const std::byte* group = w.data + row / kGroupRows * w.group_bytes;
   const size_t r = row % kGroupRows;
   if (w.dtype == DType::kF32) return tensor::load<float>(group + 64 * k + 4 * r);
-  if (w.dtype == DType::kF16) return f16_to_f32(tensor::load<uint16_t>(group + 32 * k + 2 * r));
-  return tensor::bf16_to_f32(tensor::load<uint16_t>(group + 64 * (k / 2) + 4 * r + 2 * (k % 2)));
+  return f16_to_f32(tensor::load<uint16_t>(group + 32 * k + 2 * r));
 }
 
 void float_row(const PackedMatrix& w, size_t row, const std::byte* acts, size_t act_stride,
@@ -290,12 +297,37 @@ void float_row(const PackedMatrix& w, size_t row, const std::byte* acts, size_t 
   }
 }
 
+float flushed(float x) {
+  return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;
+}
+
+void bf16_row(const PackedMatrix& w, size_t row, const std::byte* acts, size_t act_stride,
+              size_t n_tokens, float* y, size_t y_stride) {
+  const std::byte* group = w.data + row / kGroupRows * w.group_bytes + 4 * (row % kGroupRows);
+  for (size_t t = 0; t < n_tokens; ++t) {
+    const std::byte* x = acts + t * act_stride;
+    float sum = 0.0f;
+    for (size_t pair = 0; pair < (w.n_cols + 1) / 2; ++pair) {
+      for (const size_t half : {1u, 0u}) {
+        const auto of = [&](const std::byte* pairs) {
+          return flushed(tensor::bf16_to_f32(tensor::load<uint16_t>(pairs + 2 * half)));
+        };
+        sum = flushed(std::fma(of(group + 64 * pair), of(x + 4 * pair), sum));
+      }
+    }
+    y[t * y_stride + row] = sum;
+  }
+}
+
 void matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, const std::byte* acts,
             size_t act_stride, size_t n_tokens, float* y, size_t y_stride) {
-  const bool int8 = packed_layout(w.dtype)->activation == Activation::kInt8;
+  const Activation kind = packed_layout(w.dtype)->activation;
+  const auto multiply_row = kind == Activation::kInt8   ? int8_row
+                            : kind == Activation::kBf16 ? bf16_row
+                                                        : float_row;
   const size_t row_end = std::min(group_end * kGroupRows, w.n_rows);
   for (size_t row = group_begin * kGroupRows; row < row_end; ++row) {
-    (int8 ? int8_row : float_row)(w, row, acts, act_stride, n_tokens, y, y_stride);
+    multiply_row(w, row, acts, act_stride, n_tokens, y, y_stride);
   }
 }
 

@@ -212,7 +212,8 @@ PackedShape packed_shape(DType dtype, size_t n_cols) {
 }
 
 size_t activation_row_bytes(Activation activation, size_t n_cols) {
-  if (activation == Activation::kF32) return (n_cols * sizeof(float) + 63) / 64 * 64;
+  if (activation == Activation::kF32) return whole_lines(n_cols * sizeof(float));
+  if (activation == Activation::kBf16) return whole_lines(n_cols * sizeof(uint16_t));
   return sizeof(ActivationHeader) + 2 * sizeof(ActivationBlock) * (n_cols / kActivationBlock);
 }
 
@@ -227,7 +228,7 @@ void pack_groups(const PackedMatrix& shape, const std::byte* rows, size_t group_
     std::memset(base, 0, shape.group_bytes);
     const Rows source(shape, rows, group);
     for (size_t r = 0; r < kGroupRows && source.block(r, 0) != nullptr; ++r) {
-      if (layout->activation == Activation::kF32) {
+      if (layout->activation != Activation::kInt8) {
         pack_float_row(shape.dtype, source.block(r, 0), shape.n_cols, r, base);
         continue;
       }

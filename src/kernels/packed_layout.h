@@ -48,11 +48,12 @@ struct PackedLayout {
 
 inline constexpr Activation kF32Rows = Activation::kF32;
 inline constexpr Activation kInt8Rows = Activation::kInt8;
+inline constexpr Activation kBf16Rows = Activation::kBf16;
 // clang-format off
 inline constexpr PackedLayout kPackedLayouts[] = {
     {tensor::DType::kF32,    kF32Rows,    4, 32, 0,   0,  0},
     {tensor::DType::kF16,    kF32Rows,    4, 16, 0,   0,  0},
-    {tensor::DType::kBF16,   kF32Rows,    4, 16, 0,   0,  0},
+    {tensor::DType::kBF16,   kBf16Rows,   4, 16, 0,   0,  0},
     {tensor::DType::kQ4_0,   kInt8Rows,  32,  4, 0,   0, 32},
     {tensor::DType::kQ4_1,   kInt8Rows,  32,  4, 0,   0, 64},
     {tensor::DType::kQ5_0,   kInt8Rows,  32,  4, 1,   0, 32},

@@ -77,9 +77,26 @@ void quantize_int8(const float* x, size_t n, std::byte* out) {
   }
 }
 
+// tensor::f32_to_bf16, written so that it becomes vectors.
+void round_to_bf16(const float* x, size_t n, std::byte* out) {
+  for (size_t i = 0; i < n; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    const uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1)) >> 16;
+    const uint32_t nan = bits >> 16 | 0x40u;
+    const auto half = static_cast<uint16_t>((bits & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded);
+    std::memcpy(out + i * sizeof half, &half, sizeof half);
+  }
+}
+
 void quantize_row(Activation activation, const float* x, size_t n, std::byte* out) {
   if (activation == Activation::kInt8) return quantize_int8(x, n, out);
-  const size_t n_bytes = n * sizeof(float);
-  std::memcpy(out, x, n_bytes);
+  const bool is_bf16 = activation == Activation::kBf16;
+  const size_t n_bytes = n * (is_bf16 ? sizeof(uint16_t) : sizeof(float));
+  if (is_bf16) {
+    round_to_bf16(x, n, out);
+  } else {
+    std::memcpy(out, x, n_bytes);
+  }
   std::memset(out + n_bytes, 0, activation_row_bytes(activation, n) - n_bytes);
 }

@@ -16,6 +16,17 @@ void add_bias(const std::vector<float>& bias, size_t begin, float* values, size_
   for (size_t i = 0; i < n; ++i) values[i] += bias[begin + i];
 }
 
+// All of a layer but those of its feed-forward.
+std::vector<const Matrix*> matrices_of(const LayerWeights& layer) {
+  const RecurrentWeights& recurrent = layer.recurrent;
+  std::vector<const Matrix*> matrices = {
+      &layer.q,    &layer.k,      &layer.v,     &layer.out,       &layer.router,  &layer.q_a,
+      &layer.kv_a, &recurrent.in, &recurrent.z, &recurrent.alpha, &recurrent.beta};
+  for (const Matrix& m : layer.to_latent) matrices.push_back(&m);
+  for (const Matrix& m : layer.from_latent) matrices.push_back(&m);
+  return matrices;
+}
+
 WorkspaceSizes sizes_of(const DecoderSpec& spec, const DecoderWeights& weights,
                         const AttentionSizes& attention) {
   WorkspaceSizes sizes;
@@ -36,20 +47,25 @@ WorkspaceSizes sizes_of(const DecoderSpec& spec, const DecoderWeights& weights,
   sizes.n_tile = std::max(spec.d_k, spec.d_v);
   sizes.n_attention = attention.n_floats();
   for (const Rope& rope : spec.ropes) sizes.n_rope += rope.n_rot();
+  ActivationSet set;
+  set.add(weights.output);
   for (const LayerWeights& layer : weights.layers) {
-    const auto widen = [&](const Ffn& ffn) {
+    for (const Matrix* m : matrices_of(layer)) set.add(*m);
+    const auto widen = [&](const Ffn& ffn, size_t (*groups_of)(const Matrix&)) {
+      for (const Matrix* m : {&ffn.gate, &ffn.up, &ffn.down}) set.add(*m);
       if (!ffn.up.present()) return;
       sizes.n_hidden = std::max(sizes.n_hidden, ffn.up.packed.n_rows);
-      sizes.n_tile = std::max(sizes.n_tile, tile_groups(ffn.up) * 16);
+      sizes.n_tile = std::max(sizes.n_tile, groups_of(ffn.up) * 16);
     };
-    widen(layer.ffn);
-    for (const Ffn& expert : layer.experts) widen(expert);
+    widen(layer.ffn, tile_groups);
+    for (const Ffn& expert : layer.experts) widen(expert, expert_tile_groups);
     if (layer.router.present()) {
       const size_t per_row = spec.moe.n_used + (spec.moe.d_ff_shared > 0 ? 1 : 0);
       sizes.n_slots = kPassRows * per_row;
       sizes.n_hidden = std::max(sizes.n_hidden, spec.moe.n_expert);
     }
   }
+  sizes.forms = set.wanted;
   return sizes;
 }
 
@@ -62,14 +78,7 @@ uint64_t layers_per_token(const DecoderSpec& spec, const DecoderWeights& weights
     return measure(f.gate) + measure(f.up) + measure(f.down);
   };
   for (const LayerWeights& layer : weights.layers) {
-    const RecurrentWeights& recurrent = layer.recurrent;
-    for (const Matrix* m :
-         {&layer.q, &layer.k, &layer.v, &layer.out, &layer.router, &layer.q_a, &layer.kv_a,
-          &recurrent.in, &recurrent.z, &recurrent.alpha, &recurrent.beta}) {
-      sum += measure(*m);
-    }
-    for (const Matrix& m : layer.to_latent) sum += measure(m);
-    for (const Matrix& m : layer.from_latent) sum += measure(m);
+    for (const Matrix* m : matrices_of(layer)) sum += measure(*m);
     sum += of_ffn(layer.ffn);
     if (layer.experts.empty()) continue;
     sum += spec.moe.n_used * of_ffn(layer.experts.front());
@@ -421,7 +430,7 @@ void Decoder::activate(const float* gate, float* up, float* out, size_t n) const
 }
 
 void Decoder::ffn_tile(const Ffn& ffn, const Tile& up, const std::byte* gate_in,
-                       const std::byte* up_in, std::array<size_t, 2> strides, size_t n_rows,
+                       const std::byte* up_in, PerForm<size_t> strides, size_t n_rows,
                        float* hidden, Worker& worker) {
   const size_t n = up.n_rows();
   float* gate_y = worker.tile[0];

@@ -137,13 +137,14 @@ class Decoder final : public Model {
   void project(const Matrix& matrix, size_t n_cols, Workspace::MakeRow make, float* y);
   const float* ffn_row(const LayerWeights& layer, size_t row, Worker& worker, bool owner);
   void ffn_tile(const Ffn& ffn, const Tile& up, const std::byte* gate_in, const std::byte* up_in,
-                std::array<size_t, 2> strides, size_t n_rows, float* hidden, Worker& worker);
+                PerForm<size_t> strides, size_t n_rows, float* hidden, Worker& worker);
   // up is scratch.
   void activate(const float* gate, float* up, float* out, size_t n) const;
   void finish_logits(size_t begin, size_t n, float* logits) const;
 
   void experts(size_t i);
   void route(size_t i);
+  void run_slots(FunctionRef<void(size_t slot)> body);
   void cut_expert_tiles(const LayerWeights& layer, Matrix Ffn::* matrix);
   void experts_down(size_t i);
   void add_slots(size_t row);

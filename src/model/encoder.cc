@@ -18,25 +18,30 @@ void add_bias(const std::vector<float>& bias, size_t begin, float* values, size_
   for (size_t i = 0; i < n; ++i) values[i] += bias[begin + i];
 }
 
+std::array<const Matrix*, 7> matrices_of(const EncoderLayer& layer) {
+  return {&layer.q,        &layer.k,      &layer.v,       &layer.out,
+          &layer.ffn.gate, &layer.ffn.up, &layer.ffn.down};
+}
+
 WorkspaceSizes sizes_of(const EncoderSpec& spec, const EncoderWeights& weights,
                         const kernels::KvShape& head) {
   WorkspaceSizes sizes;
   sizes.d_model = sizes.n_q = sizes.n_attn = spec.d_model;
   sizes.n_hidden = spec.d_ff;
   sizes.n_attention = kQueryRows * (head.d_k + 2 * head.v_stride() + 4);
+  ActivationSet set;
   for (const EncoderLayer& layer : weights.layers) {
     sizes.n_tile = std::max(sizes.n_tile, tile_groups(layer.ffn.up) * 16);
+    for (const Matrix* m : matrices_of(layer)) set.add(*m);
   }
+  sizes.forms = set.wanted;
   return sizes;
 }
 
 uint64_t matrix_bytes(const EncoderWeights& weights) {
   uint64_t sum = 0;
   for (const EncoderLayer& layer : weights.layers) {
-    for (const Matrix* m : {&layer.q, &layer.k, &layer.v, &layer.out, &layer.ffn.gate,
-                            &layer.ffn.up, &layer.ffn.down}) {
-      sum += m->n_bytes();
-    }
+    for (const Matrix* m : matrices_of(layer)) sum += m->n_bytes();
   }
   return sum;
 }

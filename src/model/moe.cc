@@ -117,11 +117,11 @@ void Decoder::experts(size_t i) {
   ActivationSet with_router = set;
   with_router.add(layer.router);
   // The inputs are kept beyond the stage, so they are made here once instead of by each worker.
-  std::array<size_t, 2> stride = {};
-  for (size_t kind = 0; kind < 2; ++kind) {
+  PerForm<size_t> stride = {};
+  for (size_t kind = 0; kind < stride.size(); ++kind) {
     stride[kind] = kernels::activation_row_bytes(static_cast<kernels::Activation>(kind), d_model);
   }
-  std::array<std::byte*, 2> inputs = {work_.slot_inputs[0], work_.slot_inputs[1]};
+  const PerForm<std::byte*>& inputs = work_.slot_inputs;
   work_.run_stage(
       n_rows, d_model, with_router,
       [&](size_t row, Worker& worker, bool owner) {
@@ -144,9 +144,9 @@ void Decoder::experts(size_t i) {
   route(i);
 
   // Each slot's input lies where its expert's others lie.
-  work_.run(slots_.size(), [&](size_t s, Worker&) {
+  run_slots([&](size_t s) {
     const float* x = work_.normed + slots_[s].row * d_model;
-    for (size_t kind = 0; kind < 2; ++kind) {
+    for (size_t kind = 0; kind < stride.size(); ++kind) {
       if (!set.wanted[kind]) continue;
       work_.matmul().quantize_row(static_cast<kernels::Activation>(kind), x, d_model,
                                   inputs[kind] + s * stride[kind]);
@@ -169,6 +169,15 @@ void Decoder::experts(size_t i) {
   pending_.push_back({work_.y[1], &layer.ffn_out});
 }
 
+// A chunk is as many slots as take about a microsecond, so that one token's need no barrier.
+void Decoder::run_slots(FunctionRef<void(size_t slot)> body) {
+  constexpr size_t kSlotsPerChunk = 16;
+  work_.run((slots_.size() + kSlotsPerChunk - 1) / kSlotsPerChunk, [&](size_t chunk, Worker&) {
+    const size_t end = std::min((chunk + 1) * kSlotsPerChunk, slots_.size());
+    for (size_t slot = chunk * kSlotsPerChunk; slot < end; ++slot) body(slot);
+  });
+}
+
 void Decoder::cut_expert_tiles(const LayerWeights& layer, Matrix Ffn::* matrix) {
   expert_tiles_.clear();
   for (size_t begin = 0; begin < slots_.size();) {
@@ -176,7 +185,7 @@ void Decoder::cut_expert_tiles(const LayerWeights& layer, Matrix Ffn::* matrix) 
     size_t end = begin + 1;
     while (end < slots_.size() && slots_[end].expert == expert) ++end;
     tiles_.clear();
-    cut_tiles(layer.experts[expert].*matrix, tiles_);
+    cut_expert(layer.experts[expert].*matrix, tiles_);
     for (const Tile& tile : tiles_) expert_tiles_.push_back({tile, expert, begin, end});
     begin = end;
   }
@@ -192,7 +201,7 @@ void Decoder::experts_down(size_t i) {
     const size_t stride = kernels::activation_row_bytes(m.activation, work_.sizes.n_hidden);
     return std::pair{work_.shared[static_cast<size_t>(m.activation)] + slot * stride, stride};
   };
-  work_.run(slots_.size(), [&](size_t s, Worker&) {
+  run_slots([&](size_t s) {
     const Matrix& down = down_of(s);
     work_.matmul().quantize_row(down.activation, work_.hidden + s * work_.sizes.n_hidden,
                                 down.packed.n_cols, row_of(down, s).first);

@@ -10,10 +10,12 @@ using kernels::Activation;
 
 constexpr size_t kTileBytes = 128 << 10;
 constexpr size_t kTilesMin = 16;
+constexpr size_t kExpertTilesMin = 4;
 constexpr size_t kAlignment = 64;
 // Rows that one worker makes at a time where rows are not repeated.
 constexpr size_t kRowsPerChunk = 4;
-constexpr std::array kActivations = {Activation::kF32, Activation::kInt8};
+constexpr PerForm<Activation> kActivations = {Activation::kF32, Activation::kInt8,
+                                              Activation::kBf16};
 
 // Hands out consecutive parts of an arena; with no arena it only adds up.
 class Carver {
@@ -36,24 +38,33 @@ size_t widest_input(const WorkspaceSizes& s) {
   return std::max({s.d_model, s.n_q, s.n_attn, s.n_hidden});
 }
 
+size_t tile_groups(const Matrix& matrix, size_t n_tiles_min) {
+  const size_t by_bytes = kTileBytes / matrix.packed.group_bytes;
+  const size_t n = std::max<size_t>(1, std::min(by_bytes, matrix.packed.n_groups() / n_tiles_min));
+  return n + n % 2;  // kernels take two groups at once
+}
+
+void cut(const Matrix& matrix, size_t n_groups, std::vector<Tile>& tiles) {
+  for (size_t begin = 0; begin < matrix.packed.n_groups(); begin += n_groups) {
+    tiles.push_back({&matrix, begin, std::min(begin + n_groups, matrix.packed.n_groups())});
+  }
+}
+
 }  // namespace
 
 size_t Tile::n_rows() const {
   return std::min(group_end * 16, matrix->packed.n_rows) - row_begin();
 }
 
-size_t tile_groups(const Matrix& matrix) {
-  const size_t by_bytes = kTileBytes / matrix.packed.group_bytes;
-  const size_t n = std::max<size_t>(1, std::min(by_bytes, matrix.packed.n_groups() / kTilesMin));
-  return n + n % 2;  // kernels take two groups at once
-}
+size_t tile_groups(const Matrix& matrix) { return tile_groups(matrix, kTilesMin); }
+size_t expert_tile_groups(const Matrix& matrix) { return tile_groups(matrix, kExpertTilesMin); }
 
 void cut_tiles(const Matrix& matrix, std::vector<Tile>& tiles) {
-  const size_t n_groups = matrix.packed.n_groups();
-  const size_t step = tile_groups(matrix);
-  for (size_t begin = 0; begin < n_groups; begin += step) {
-    tiles.push_back({&matrix, begin, std::min(begin + step, n_groups)});
-  }
+  cut(matrix, tile_groups(matrix), tiles);
+}
+
+void cut_expert(const Matrix& matrix, std::vector<Tile>& tiles) {
+  cut(matrix, expert_tile_groups(matrix), tiles);
 }
 
 Result<Workspace> Workspace::create(const WorkspaceSizes& sizes, ThreadPool& pool,
@@ -79,7 +90,8 @@ Result<Workspace> Workspace::create(const WorkspaceSizes& sizes, ThreadPool& poo
     w.gate = carver.floats(kPassRows * sizes.n_gate);
     w.mix = carver.floats(kPassRows * sizes.n_mix);
     if (sizes.n_slots > 0) w.slot_y = carver.floats(n_slots * sizes.d_model);
-    for (size_t kind = 0; kind < 2; ++kind) {
+    for (size_t kind = 0; kind < kActivations.size(); ++kind) {
+      if (!sizes.forms[kind]) continue;
       const Activation activation = kActivations[kind];
       const size_t widest = kernels::activation_row_bytes(activation, n_widest);
       const size_t model = kernels::activation_row_bytes(activation, sizes.d_model);
@@ -106,7 +118,7 @@ Result<Workspace> Workspace::create(const WorkspaceSizes& sizes, ThreadPool& poo
 void Workspace::make_activations(size_t row, size_t n_cols, ActivationSet set, const MakeRow& make,
                                  Worker& worker, bool owner, const Activations& out) const {
   const float* values = make(row, worker, owner);
-  for (size_t kind = 0; kind < 2; ++kind) {
+  for (size_t kind = 0; kind < kActivations.size(); ++kind) {
     if (!set.wanted[kind]) continue;
     auto* to = const_cast<std::byte*>(out.row(kActivations[kind], row));
     kernels_->matmul.quantize_row(kActivations[kind], values, n_cols, to);
@@ -117,9 +129,9 @@ void Workspace::run_stage(size_t n_rows, size_t n_cols, ActivationSet set, MakeR
                           size_t n_chunks, Body body) {
   const uint64_t stage = ++stage_;
   const bool repeat = n_rows <= kRepeatedRows;
-  const auto activations_in = [&](std::byte* const(&memory)[2]) {
+  const auto activations_in = [&](const PerForm<std::byte*>& memory) {
     Activations inputs;
-    for (size_t kind = 0; kind < 2; ++kind) {
+    for (size_t kind = 0; kind < kActivations.size(); ++kind) {
       inputs.rows[kind] = memory[kind];
       inputs.stride[kind] = kernels::activation_row_bytes(kActivations[kind], n_cols);
     }

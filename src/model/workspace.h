@@ -23,10 +23,14 @@ namespace maru::model {
 // a row of 1536 costs about a microsecond.
 inline constexpr size_t kRepeatedRows = 4;
 
-// The inputs of a stage, as plain floats and as int8; only the forms that were asked for are there.
+// One for each form of inputs (kernels::Activation).
+template <class T>
+using PerForm = std::array<T, kernels::kActivationKinds>;
+
+// The inputs of a stage; only the forms that were asked for are there.
 struct Activations {
-  std::array<const std::byte*, 2> rows = {};
-  std::array<size_t, 2> stride = {};
+  PerForm<const std::byte*> rows = {};
+  PerForm<size_t> stride = {};
 
   const std::byte* row(kernels::Activation kind, size_t i) const {
     return rows[static_cast<size_t>(kind)] + i * stride[static_cast<size_t>(kind)];
@@ -35,7 +39,7 @@ struct Activations {
 
 // Which forms a stage's matrices want.
 struct ActivationSet {
-  std::array<bool, 2> wanted = {};
+  PerForm<bool> wanted = {};
   void add(const Matrix& m) { wanted[static_cast<size_t>(m.activation)] |= m.present(); }
 };
 
@@ -52,15 +56,16 @@ struct Tile {
 // The largest sizes that any layer needs.
 struct WorkspaceSizes {
   size_t d_model = 0;
-  size_t n_q = 0;          // values of all heads' queries (or keys, or values)
-  size_t n_attn = 0;       // values of all heads' outputs
-  size_t n_hidden = 0;     // inputs of the widest down projection
-  size_t n_slots = 0;      // rows of the feed-forward: more than tokens where experts are used
-  size_t n_tile = 0;       // rows of the widest tile
-  size_t n_attention = 0;  // floats of one worker's attention
-  size_t n_rope = 0;       // values of all rope tables of one row
-  size_t n_gate = 0;       // gates of all heads' outputs
-  size_t n_mix = 0;        // values of a row in a layer without attention
+  size_t n_q = 0;            // values of all heads' queries (or keys, or values)
+  size_t n_attn = 0;         // values of all heads' outputs
+  size_t n_hidden = 0;       // inputs of the widest down projection
+  size_t n_slots = 0;        // rows of the feed-forward: more than tokens where experts are used
+  size_t n_tile = 0;         // rows of the widest tile
+  size_t n_attention = 0;    // floats of one worker's attention
+  size_t n_rope = 0;         // values of all rope tables of one row
+  size_t n_gate = 0;         // gates of all heads' outputs
+  size_t n_mix = 0;          // values of a row in a layer without attention
+  PerForm<bool> forms = {};  // that any matrix wants
 };
 
 class Workspace {
@@ -70,13 +75,13 @@ class Workspace {
 
   // One worker's private memory.
   struct Worker {
-    float* x;                // [d_model]
-    float* row;              // [widest input]: the row being made
-    float* spare;            // [d_model]
-    float* tile[2];          // [kPassRows, n_tile]
-    float* attention;        // [n_attention]
-    std::byte* repeated[2];  // [kRepeatedRows, activation row]
-    uint64_t stage = 0;      // whose activations `repeated` holds
+    float* x;                      // [d_model]
+    float* row;                    // [widest input]: the row being made
+    float* spare;                  // [d_model]
+    float* tile[2];                // [kPassRows, n_tile]
+    float* attention;              // [n_attention]
+    PerForm<std::byte*> repeated;  // [kRepeatedRows, activation row]
+    uint64_t stage = 0;            // whose activations `repeated` holds
     Counters counters;
   };
 
@@ -112,14 +117,14 @@ class Workspace {
   float* q = nullptr;       // [kPassRows, n_q], scaled and rotated
   float* k_raw = nullptr;   // [kPassRows, n_q]: where heads are not tiles
   float* v_raw = nullptr;
-  float* attn = nullptr;           // [kPassRows, n_attn]
-  float* hidden = nullptr;         // [n_slots, n_hidden]
-  float* slot_y = nullptr;         // [n_slots, d_model]: where experts are used
-  std::byte* slot_inputs[2] = {};  // [n_slots, activation row of d_model]
-  std::byte* shared[2] = {};       // [n_slots, widest activation row]: the current stage's inputs
-  float* rope = nullptr;           // [kPassRows, n_rope]
-  float* gate = nullptr;           // [kPassRows, n_gate]
-  float* mix = nullptr;            // [kPassRows, n_mix]
+  float* attn = nullptr;                 // [kPassRows, n_attn]
+  float* hidden = nullptr;               // [n_slots, n_hidden]
+  float* slot_y = nullptr;               // [n_slots, d_model]: where experts are used
+  PerForm<std::byte*> slot_inputs = {};  // [n_slots, activation row of d_model]
+  PerForm<std::byte*> shared = {};  // [n_slots, widest activation row]: the current stage's inputs
+  float* rope = nullptr;            // [kPassRows, n_rope]
+  float* gate = nullptr;            // [kPassRows, n_gate]
+  float* mix = nullptr;             // [kPassRows, n_mix]
   WorkspaceSizes sizes;
 
  private:
@@ -142,5 +147,9 @@ class Workspace {
 void cut_tiles(const Matrix& matrix, std::vector<Tile>& tiles);
 // How many groups such a tile has.
 size_t tile_groups(const Matrix& matrix);
+// The same for one expert's matrix: several of them are read at once, so that tiles need not be
+// many, and longer streams are read faster.
+void cut_expert(const Matrix& matrix, std::vector<Tile>& tiles);
+size_t expert_tile_groups(const Matrix& matrix);
 
 }  // namespace maru::model
