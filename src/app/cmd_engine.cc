@@ -35,7 +35,7 @@ void add_engine(Session& session) {
   command.runs_without_config([fd, script] {
     const SystemClock clock;
     if (!script->empty()) return run_scripted(*script, *fd, clock);
-    link::serve_engine(*fd, {.clock = &clock, .harden = true});
+    link::serve_engine(*fd, {.clock = &clock, .harden = true, .kv_file_fd = link::kKvFileFd});
     return kExitOk;
   });
 }

@@ -1,4 +1,5 @@
-// `maru rm MODEL...`: deletes models from the store.
+// `maru rm MODEL...`: deletes models from the store, and what is kept of their conversations.
+#include "app/kv_file.h"
 #include "app/session.h"
 #include "app/terminal.h"
 
@@ -12,6 +13,8 @@ int run_rm(const Session& session, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     const auto removed = store->remove(name);
     if (removed.ok()) {
+      std::error_code ignored;  // a model that nobody talked to has no such file
+      std::filesystem::remove(KvFile::path_for(session.config.home, removed->path), ignored);
       print("deleted {} ({})\n", removed->name, human_bytes(removed->bytes));
     } else {
       code = fail(removed.error());

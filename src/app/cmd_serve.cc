@@ -8,6 +8,7 @@
 #include <semaphore>
 
 #include "app/engine.h"
+#include "app/kv_file.h"
 #include "app/port_owner.h"
 #include "app/terminal.h"
 #include "link/supervisor.h"
@@ -52,11 +53,8 @@ class Models {
   Models(const Session& session, hub::Store store)
       : session_(session),
         store_(std::move(store)),
-        supervisor_(
-            [&session](const link::LoadRequest& load) {
-              return link::start_process_client(engine_process(session), load);
-            },
-            clock_) {}
+        supervisor_([&session](const link::LoadRequest& load) { return start(session, load); },
+                    clock_) {}
 
   // The default model first, then by name.
   std::vector<hub::StoredModel> stored() const {
@@ -105,6 +103,24 @@ class Models {
   const Clock& clock() const { return clock_; }
 
  private:
+  // With a file for its conversations, where the settings want one and it can be had.
+  static Result<std::unique_ptr<link::Client>> start(const Session& session,
+                                                     link::LoadRequest load) {
+    link::ProcessOptions process = engine_process(session);
+    if (session.config.kv_disk == 0 || !session.engine_script.empty()) {
+      return link::start_process_client(process, load);
+    }
+    const auto file = KvFile::open(session.config.home, load.path, session.config.context);
+    if (file.ok()) {
+      process.kv_file_fd = file->fd();
+      load.kv_file_bytes_max = uint64_t{session.config.kv_disk} << 20;
+      load.kv_file_secret = file->secret();
+    } else {
+      log_warning("conversations stay in memory only: {}", file.error().message);
+    }
+    return link::start_process_client(process, load);
+  }
+
   const Session& session_;
   const SystemClock clock_;
   const hub::Store store_;
@@ -205,6 +221,7 @@ void add_serve(Session& session) {
   command.add_setting("threads", "threads of an engine");
   command.add_setting("context", "longest sequence in tokens");
   command.add_setting("isa", kIsaNames);
+  command.add_setting("kv_disk", "MiB of disk for the conversations of each model; 0 = none");
   command.add_engine_script();
   command.runs([&session] { return run_serve(session); });
 }

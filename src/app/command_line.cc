@@ -1,6 +1,7 @@
 #include "app/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "app/session.h"
 
@@ -79,8 +80,10 @@ Option Command::add_setter(const std::string& name,
 }
 
 void Command::add_setting(const std::string& key, const std::string& help) const {
+  std::string flag = "--" + key;
+  std::ranges::replace(flag, '_', '-');
   add_setter(
-      "--" + key,
+      flag,
       [session = session_, key](const std::string& value) -> Result<void> {
         session->overrides.emplace_back(key, value);
         return {};

@@ -15,6 +15,7 @@ namespace {
 constexpr size_t kFileBytesMax = 64 * 1024;
 constexpr size_t kThreadsMax = 1024;
 constexpr size_t kContextMax = 16 * 1024 * 1024;
+constexpr size_t kKvDiskMax = 1024 * 1024;  // MiB
 constexpr std::array<const char*, 4> kLogLevels = {"debug", "info", "warning", "error"};
 
 // Sets a field from its text; gives what would be accepted where the text is not.
@@ -38,7 +39,7 @@ bool set_number(const std::string& text, uint64_t most, Number& field) {
   return true;
 }
 
-const std::array<Setting, 9> kSettings = {{
+const std::array<Setting, 10> kSettings = {{
     {"home", "MARU_HOME", "folder of models and data (default ~/.maru)",
      [](Config& c, const std::string& text) -> const char* {
        if (text.empty()) return "the path of a folder";
@@ -85,6 +86,13 @@ const std::array<Setting, 9> kSettings = {{
        return nullptr;
      },
      [](const Config& c) { return Json(c.isa); }},
+    {"kv_disk", "MARU_KV_DISK",
+     "MiB of disk on which the conversations of each model outlive a restart (default 2048; 0 = "
+     "none)",
+     [](Config& c, const std::string& text) -> const char* {
+       return set_number(text, kKvDiskMax, c.kv_disk) ? nullptr : "0 to 1048576";
+     },
+     [](const Config& c) { return Json(c.kv_disk); }},
     {"hub", "HF_ENDPOINT", "where models are fetched from (default https://huggingface.co)",
      [](Config& c, const std::string& text) -> const char* {
        // Other programs read this variable too: only `pull` refuses what is no address.

@@ -25,10 +25,11 @@ struct Config {
   std::filesystem::path home;  // models and data
   std::string model;           // where a command names none
   std::string host = "127.0.0.1";
-  uint16_t port = 6278;  // 0 = any free one
-  size_t threads = 0;    // of an engine; 0 = one per core
-  size_t context = 0;    // longest sequence; 0 = the model's own, bounded by memory
-  std::string isa;       // of kIsaNames; empty = the best of this machine
+  uint16_t port = 6278;   // 0 = any free one
+  size_t threads = 0;     // of an engine; 0 = one per core
+  size_t context = 0;     // longest sequence; 0 = the model's own, bounded by memory
+  std::string isa;        // of kIsaNames; empty = the best of this machine
+  size_t kv_disk = 2048;  // MiB of disk for the conversations of each model; 0 = none
   std::string hub = "https://huggingface.co";  // or a mirror that speaks as it does
   LogLevel log_level = LogLevel::kInfo;
 };

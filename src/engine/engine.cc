@@ -23,6 +23,12 @@ constexpr size_t kStepTokensFirst = 128;
 constexpr size_t kStepTokensMin = 32;
 constexpr size_t kStepTokensMax = 1024;
 
+// From disk in one step, so that nobody waits longer for it than for a forward pass.
+constexpr size_t kBringBackBytesMax = 64 << 20;
+// To disk in one step, beside a forward pass and where there is nothing else to do.
+constexpr size_t kSaveBlocks = 1;
+constexpr size_t kSaveBlocksIdle = 8;
+
 // Rows of a score per step: each needs all logits, 32 rows of 262,144 tokens are 32 MiB.
 constexpr size_t kScoreRowsMax = 32;
 
@@ -57,6 +63,7 @@ struct Engine::Sequence {
   size_t n_keys_done = 0;               // of them, those that it claims no more
   size_t n_kept = 0;                    // tokens that the tree has of it
   size_t n_reused = 0;                  // tokens that others had evaluated
+  Archive::Return from_disk;
   bool ignore_eos = false;
   bool want_logprobs = false;
   // Of a score.
@@ -104,6 +111,12 @@ Engine::~Engine() = default;
 
 double Engine::seconds_since(int64_t begin_ns) const {
   return static_cast<double>(clock_.monotonic_ns() - begin_ns) / 1e9;
+}
+
+void Engine::keep_on_disk(std::unique_ptr<DiskCache> disk) {
+  CHECK(sequences_.empty());
+  if (states_.n_blocks() > 0) return;
+  archive_ = std::make_unique<Archive>(std::move(disk), tree_, pool_, *kv_);
 }
 
 void Engine::submit(SequenceId id, GenerateJob job) {
@@ -190,7 +203,9 @@ void Engine::cancel(SequenceId id) {
 bool Engine::step() {
   admit();
   const std::vector<Work> batch = plan();
-  if (batch.empty()) return false;
+  if (batch.empty()) {
+    return is_bringing_back_ || (archive_ != nullptr && archive_->save(kSaveBlocksIdle));
+  }
   size_t n_tokens = 0;
   for (const Work& work : batch) n_tokens += work.n_tokens;
   const int64_t begin_ns = clock_.monotonic_ns();
@@ -220,12 +235,15 @@ bool Engine::step() {
       scheduler_.advance(work, has_new ? 1 : 0);
     }
   }
+  if (archive_ != nullptr) archive_->save(kSaveBlocks);
   return true;
 }
 
 void Engine::admit() {
   const auto n_shared = [this](SequenceId id) { return shared_blocks(*sequences_.at(id)); };
   const int64_t now_ns = clock_.monotonic_ns();
+  n_bring_back_left_ = kBringBackBytesMax / std::max<size_t>(1, model_.info().kv_block_bytes) + 1;
+  is_bringing_back_ = false;
   while (const auto decision = scheduler_.decide(now_ns, pool_.n_available(), n_shared)) {
     Sequence& sequence = *sequences_.at(decision->id);
     decision->admit ? start(sequence) : step_back(sequence);
@@ -234,7 +252,7 @@ void Engine::admit() {
 }
 
 // Those that are held by others that run anyway. Empty where another computes what it needs.
-std::optional<size_t> Engine::shared_blocks(const Sequence& sequence) {
+std::optional<size_t> Engine::shared_blocks(Sequence& sequence) {
   if (sequence.score) return 0;
   auto keys = std::span(sequence.keys);
   if (states_.n_blocks() > 0) {  // only the state at the border helps
@@ -242,6 +260,7 @@ std::optional<size_t> Engine::shared_blocks(const Sequence& sequence) {
     keys = n_border_blocks > 0 ? keys.subspan(n_border_blocks - 1, 1) : keys.first(0);
   }
   if (claims_.any(keys, sequence.work_class)) return std::nullopt;
+  if (!is_brought_back(sequence)) return std::nullopt;
   const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
   const PrefixTree::Match match = tree_.find(wanted, sequence.cache_salt);
   size_t n_shared = 0;
@@ -249,6 +268,20 @@ std::optional<size_t> Engine::shared_blocks(const Sequence& sequence) {
     if (!pool_.is_idle(match.blocks[i])) ++n_shared;
   }
   return n_shared;
+}
+
+// Whether the tree has all that the disk has of it.
+bool Engine::is_brought_back(Sequence& sequence) {
+  if (archive_ == nullptr || sequence.from_disk.is_over) return true;
+  const auto take = [this]() -> std::optional<BlockId> {
+    if (pool_.n_free() == 0 && !tree_.evict()) return std::nullopt;
+    return pool_.take();
+  };
+  const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
+  archive_->bring_back(wanted, sequence.cache_salt, sequence.from_disk, n_bring_back_left_, take);
+  if (sequence.from_disk.is_over) return true;
+  is_bringing_back_ = true;
+  return false;
 }
 
 void Engine::start(Sequence& sequence) {
@@ -482,6 +515,9 @@ void Engine::end(Sequence& sequence, Event last) {
   if (!sequence.score && !evaluated.empty() && is_good) {
     tree_.insert(evaluated, sequence.cache_salt, sequence.blocks);
     if (sequence.state) tree_.insert_state(evaluated, sequence.cache_salt, *sequence.state);
+    if (archive_ != nullptr) {
+      archive_->keep({evaluated.begin(), evaluated.end()}, sequence.cache_salt);
+    }
   } else {
     if (!sequence.score) tree_.forget(evaluated, sequence.cache_salt, sequence.n_reused);
     if (sequence.state) states_.release(*sequence.state);
@@ -496,6 +532,10 @@ EngineTotals Engine::totals() const {
   totals.n_waiting = scheduler_.n_waiting();
   totals.n_blocks = pool_.n_blocks();
   totals.n_blocks_free = pool_.n_available();
+  if (archive_ != nullptr) {
+    totals.n_blocks_saved = archive_->n_saved();
+    totals.n_blocks_brought_back = archive_->n_brought_back();
+  }
   return totals;
 }
 
@@ -511,6 +551,7 @@ void Engine::check_integrity() const {
   }
   tree_.append_holders(blocks, states);
   tree_.check_integrity();
+  if (archive_ != nullptr) archive_->check_integrity();
   pool_.check_integrity(blocks);
   states_.check_integrity(states);
 }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "engine/archive.h"
 #include "engine/block_pool.h"
 #include "engine/check_job.h"
 #include "engine/prefix_claims.h"
@@ -56,8 +57,10 @@ struct EngineTotals {
   uint64_t n_tokens_cached = 0;  // of prompts, that were not evaluated again
   uint64_t n_tokens_generated = 0;
   uint64_t n_cancelled = 0;
-  uint64_t n_refused = 0;       // because too many waited
-  uint64_t n_stepped_back = 0;  // times that a sequence made room for others
+  uint64_t n_refused = 0;              // because too many waited
+  uint64_t n_stepped_back = 0;         // times that a sequence made room for others
+  uint64_t n_blocks_saved = 0;         // of conversations, to disk
+  uint64_t n_blocks_brought_back = 0;  // from there
   uint64_t n_steps = 0;
   uint64_t n_step_tokens = 0;     // evaluated by all steps
   uint64_t n_step_sequences = 0;  // that took part in a step, of all steps
@@ -73,6 +76,10 @@ class Engine {
                                                 const Clock& clock, const EngineOptions& options,
                                                 Sink sink);
   ~Engine();
+
+  // From now on conversations that ended are saved there, and go on from there. Not for models with
+  // states. Requires: nothing was submitted yet; the cache's blocks are as large as the model's.
+  void keep_on_disk(std::unique_ptr<DiskCache> disk);
 
   // Refusals arrive as Failed. Requires: no other job has this id.
   void submit(SequenceId id, GenerateJob job);
@@ -94,7 +101,8 @@ class Engine {
          const Clock& clock, const EngineOptions& options, Sink sink);
   bool enqueue(std::unique_ptr<Sequence> sequence, Entry entry);
   void admit();
-  std::optional<size_t> shared_blocks(const Sequence& sequence);
+  std::optional<size_t> shared_blocks(Sequence& sequence);
+  bool is_brought_back(Sequence& sequence);
   void start(Sequence& sequence);
   void step_back(Sequence& sequence);
   std::vector<Work> plan();
@@ -125,6 +133,9 @@ class Engine {
   BlockPool states_;  // empty where the model has no states
   PrefixTree tree_;
   PrefixClaims claims_;
+  std::unique_ptr<Archive> archive_;  // null: nothing is kept on disk
+  size_t n_bring_back_left_ = 0;      // blocks, in this step
+  bool is_bringing_back_ = false;     // somebody waits for the rest
   Scheduler scheduler_;
   Sampler::Scratch scratch_;
   std::map<SequenceId, std::unique_ptr<Sequence>> sequences_;

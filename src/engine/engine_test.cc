@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
 
 #include "engine/fake_model.h"
 
@@ -109,6 +110,37 @@ TEST_F(EngineTest, StatesLimitWhatRuns) {
   EXPECT_EQ(engine->totals().n_waiting, 1u);
   run(*engine);
   EXPECT_EQ(ids_of(1), ids_of(2));
+}
+
+// As after kill -9: nothing is left but the file.
+TEST_F(EngineTest, ALongChatGoesOnInANewProcess) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), std::fclose);
+  const auto make_durable = [&] {
+    auto engine = make({.n_ctx = 1024, .n_blocks = 32});
+    engine->keep_on_disk(DiskCache::open({.fd = fileno(file.get()),
+                                          .block_bytes = model_.info().kv_block_bytes,
+                                          .bytes_max = 1 << 20})
+                             .value());
+    return engine;
+  };
+  auto engine = make_durable();
+  engine->submit(1, job(counting(600), 20));
+  run(*engine);
+  EXPECT_EQ(engine->totals().n_blocks_saved, 619u / 64);
+  std::vector<TokenId> history = counting(600);
+  const auto answer = ids_of(1);
+  history.insert(history.end(), answer.begin(), answer.end());
+  engine = make_durable();
+  const uint64_t n_rows_before = model_.counters().rows;
+  engine->submit(2, job(history, 20));
+  GenerateJob foreign = job(history, 20);
+  foreign.cache_salt = "someone else";
+  engine->submit(3, foreign);
+  run(*engine);
+  EXPECT_EQ(done(2).usage.n_cached, 576u);
+  EXPECT_EQ(done(3).usage.n_cached, 0u);
+  EXPECT_EQ(model_.counters().rows - n_rows_before, (620u - 576 + 19) + (620 + 19));
+  EXPECT_EQ(ids_of(2), ids_of(3));
 }
 
 TEST_F(EngineTest, NothingIsReusedAcrossSalts) {

@@ -34,6 +34,10 @@ class FakeKv final : public model::KvStore {
   void copy_state(model::StateId from, model::StateId to) override {
     states.at(to) = states.at(from);
   }
+  std::span<std::byte> block_bytes(model::BlockId block) override {
+    return std::as_writable_bytes(
+        std::span(hashes).subspan(block * model::kBlockTokens, model::kBlockTokens));
+  }
   State& state(model::StateId id) { return states.at(id); }
   uint64_t& at(model::BlockId block, size_t i) {
     return hashes.at(block * model::kBlockTokens + i);

@@ -198,6 +198,14 @@ PrefixTree::Match PrefixTree::find(std::span<const TokenId> tokens, const std::s
   return match;
 }
 
+std::optional<BlockId> PrefixTree::block_at(std::span<const TokenId> tokens,
+                                            const std::string& salt) const {
+  CHECK(!tokens.empty() && tokens.size() % kBlockTokens == 0);
+  const Path path = walk(tokens, salt);
+  if (path.n_tokens < tokens.size()) return std::nullopt;
+  return path.nodes.back()->block;
+}
+
 bool PrefixTree::evict() {
   for (const auto& [last_use, node] : leaves_) {
     if (!blocks_.is_idle(node->block)) continue;  // it is among the last blocks of what runs

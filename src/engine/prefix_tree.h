@@ -48,6 +48,9 @@ class PrefixTree {
   // has one. It counts as used.
   Match find(std::span<const TokenId> tokens, const std::string& salt);
 
+  // The last block of a text of full blocks, where all of it is there. It does not count as used.
+  std::optional<BlockId> block_at(std::span<const TokenId> tokens, const std::string& salt) const;
+
   // Lets go of the block that was used longest ago, of those that nobody holds and nothing follows.
   // False where there is none.
   bool evict();

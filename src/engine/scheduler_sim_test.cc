@@ -1,10 +1,12 @@
 // engine/scheduler_sim_test.cc - the whole engine in a seeded simulation: random arrivals, cancels,
 // limits and speeds, on a model whose logits betray any mistake with blocks or positions.
 //
-// After every step all invariants hold; at the end every request had exactly one last event, and
-// its tokens are those it gets alone on an empty engine. A failure is one seed.
+// The engine is killed now and then, and a new one finds what the old one had on disk. After every
+// step all invariants hold; at the end every request had exactly one last event, and its tokens are
+// those it gets alone on an empty engine. A failure is one seed; MARU_FUZZ_ITERATIONS runs more.
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <set>
@@ -36,6 +38,20 @@ class Run {
   }
 
   Engine& engine() { return *engine_; }
+
+  // Conversations that ended go to this file and come back from it.
+  void keep_on_disk(int fd) {
+    engine_->keep_on_disk(
+        DiskCache::open(
+            {.fd = fd, .block_bytes = model_.info().kv_block_bytes, .bytes_max = 200'000})
+            .value());
+  }
+  // What a gateway says of the requests of an engine that died.
+  void fail_open() {
+    for (auto& [id, answer] : answers) {
+      if (!answer.last) answer.last = Failed{Error::unavailable("the engine was killed")};
+    }
+  }
   std::map<SequenceId, Answer> answers;
 
  private:
@@ -119,6 +135,18 @@ struct Reached {
   uint64_t n_refused = 0;
   uint64_t n_cached = 0;
   uint64_t n_cancelled = 0;
+  uint64_t n_saved = 0;
+  uint64_t n_brought_back = 0;
+  uint64_t n_killed = 0;
+
+  void add(const EngineTotals& totals) {
+    n_stepped_back += totals.n_stepped_back;
+    n_refused += totals.n_refused;
+    n_cached += totals.n_tokens_cached;
+    n_cancelled += totals.n_cancelled;
+    n_saved += totals.n_blocks_saved;
+    n_brought_back += totals.n_blocks_brought_back;
+  }
 };
 
 void simulate(uint64_t seed, Reached& reached) {
@@ -131,19 +159,33 @@ void simulate(uint64_t seed, Reached& reached) {
   options.n_waiting_max = 1 + rng.below(12);
   if (rng.below(2) == 0) options.n_waiting_user_max = 1 + rng.below(6);
   if (rng.below(2) == 0) options.n_running_user_max = 1 + rng.below(3);
+  if (rng.below(4) == 0) {
+    options.n_ctx += 300;
+    options.n_blocks += 5;
+  }
   const WornClock clock(seed);
-  Run run(options, clock);
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> disk(nullptr, std::fclose);
+  std::vector<std::unique_ptr<Run>> runs;  // the last one lives; the others were killed
+  const auto start = [&] {
+    runs.push_back(std::make_unique<Run>(options, clock));
+    if (disk != nullptr) runs.back()->keep_on_disk(fileno(disk.get()));
+  };
+  if (options.n_ctx > 300 && options.n_states == 0) disk.reset(std::tmpfile());
+  start();
   std::vector<GenerateJob> jobs;
   std::map<SequenceId, size_t> job_of;
   std::set<SequenceId> cancelled;
   SequenceId next_id = 1;
   const size_t n_jobs = 5 + rng.below(20);
+  std::map<SequenceId, Answer> answers;
   for (bool busy = true; busy || jobs.size() < n_jobs;) {
+    Run& run = *runs.back();
     while (jobs.size() < n_jobs && rng.below(3) != 0) {
       jobs.push_back(random_job(rng, jobs, options.n_ctx));
       job_of[next_id] = jobs.size() - 1;
       run.engine().submit(next_id++, jobs.back());
       if (rng.below(6) == 0) {
+        run.answers[next_id] = {};  // one that is killed has no event to be known by
         run.engine().submit(next_id++, ScoreJob{random_ids(rng, 1 + rng.below(70)), 2, 3});
       }
     }
@@ -155,27 +197,41 @@ void simulate(uint64_t seed, Reached& reached) {
     }
     busy = run.engine().step();
     run.engine().check_integrity();
+    if (rng.below(100) == 0 && runs.size() < 3) {
+      reached.add(run.engine().totals());
+      run.fail_open();
+      answers.merge(run.answers);
+      ++reached.n_killed;
+      start();
+      busy = true;
+      for (size_t i = 0; i < n_jobs; ++i) {  // who had a long chat asks again
+        if (i >= jobs.size() || jobs[i].prompt.size() < kArchiveTokensMin) continue;
+        jobs.push_back(jobs[i]);
+        job_of[next_id] = jobs.size() - 1;
+        runs.back()->engine().submit(next_id++, jobs.back());
+      }
+    }
   }
-  ASSERT_EQ(run.answers.size(), next_id - 1);
-  const EngineTotals totals = run.engine().totals();
+  Run& last = *runs.back();
+  answers.merge(last.answers);
+  const EngineTotals totals = last.engine().totals();
   ASSERT_EQ(totals.n_blocks_free, options.n_blocks);
-  reached.n_stepped_back += totals.n_stepped_back;
-  reached.n_refused += totals.n_refused;
-  reached.n_cached += totals.n_tokens_cached;
-  reached.n_cancelled += totals.n_cancelled;
-  for (const auto& [id, answer] : run.answers) {
+  reached.add(totals);
+  ASSERT_EQ(answers.size(), next_id - 1);
+  for (const auto& [id, answer] : answers) {
     ASSERT_TRUE(answer.last.has_value()) << "request " << id << " had no last event";
     const auto job = job_of.find(id);
     if (job == job_of.end()) continue;
-    const Answer expected = alone(jobs[job->second], options);
     const auto* failed = std::get_if<Failed>(&*answer.last);
     if (failed != nullptr && failed->error.code == ErrorCode::kResourceExhausted) continue;
-    ASSERT_EQ(answer.last->index(), expected.last->index()) << "request " << id;
-    if (cancelled.contains(id)) {
+    const bool is_killed = failed != nullptr && failed->error.code == ErrorCode::kUnavailable;
+    const Answer expected = alone(jobs[job->second], options);
+    if (cancelled.contains(id) || is_killed) {
       ASSERT_LE(answer.ids.size(), expected.ids.size());
       ASSERT_TRUE(std::equal(answer.ids.begin(), answer.ids.end(), expected.ids.begin()));
       continue;
     }
+    ASSERT_EQ(answer.last->index(), expected.last->index()) << "request " << id;
     ASSERT_EQ(answer.ids, expected.ids) << "request " << id;
     ASSERT_EQ(answer.text, expected.text) << "request " << id;
   }
@@ -193,6 +249,9 @@ TEST(EngineSimulation, EveryRequestGetsTheAnswerItGetsAlone) {
   EXPECT_GT(reached.n_refused, n_seeds / 10);
   EXPECT_GT(reached.n_cached, n_seeds);
   EXPECT_GT(reached.n_cancelled, n_seeds / 10);
+  EXPECT_GT(reached.n_saved, n_seeds / 10);
+  EXPECT_GT(reached.n_brought_back, n_seeds / 100);
+  EXPECT_GT(reached.n_killed, n_seeds / 10);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/log.h"
 #include "engine/embedder.h"
 #include "link/harden.h"
 #include "link/host_io.h"
@@ -105,6 +106,8 @@ class EngineThread {
             .n_cancelled = text.n_cancelled + embedder.n_cancelled,
             .n_refused = text.n_refused,
             .n_stepped_back = text.n_stepped_back,
+            .n_blocks_saved = text.n_blocks_saved,
+            .n_blocks_brought_back = text.n_blocks_brought_back,
             .n_steps = text.n_steps,
             .n_step_tokens = text.n_step_tokens,
             .n_step_sequences = text.n_step_sequences};
@@ -323,6 +326,22 @@ Result<void> Host::serve(RequestId id, CancelRequest& request) {
   return {};
 }
 
+// Without the file everything works as well; only a new process knows nothing of old conversations.
+void keep_on_disk(engine::Engine& engine, const LoadedModel& model, const LoadRequest& load,
+                  int fd) {
+  const size_t block_bytes = model.model->info().kv_block_bytes;
+  if (load.kv_file_bytes_max == 0 || block_bytes == 0 || model.model->info().state_bytes > 0)
+    return;
+  engine::DiskCacheOptions options{
+      .fd = fd, .block_bytes = block_bytes, .bytes_max = load.kv_file_bytes_max};
+  CHECK(load.kv_file_secret.size() == options.secret.size());
+  std::ranges::transform(load.kv_file_secret, options.secret.begin(),
+                         [](char c) { return static_cast<std::byte>(c); });
+  auto disk = engine::DiskCache::open(options);
+  if (!disk.ok()) return log_warning("conversations stay in memory only: {}", disk.error().message);
+  engine.keep_on_disk(std::move(disk).value());
+}
+
 }  // namespace
 
 void serve_engine(int fd, const HostOptions& options) {
@@ -344,6 +363,7 @@ void serve_engine(int fd, const HostOptions& options) {
                                          model.engine_options, to_client);
     if (!engine.ok()) return writer.write(incoming->id, Failed{engine.error()});
     engines.text = std::move(engine).value();
+    keep_on_disk(*engines.text, model, incoming->load, options.kv_file_fd);
   }
   if (model.embeddings != nullptr) {
     engines.embedder = std::make_unique<engine::Embedder>(*model.embeddings,

@@ -15,6 +15,7 @@ struct HostOptions {
   // Harden the process before anything is read (link/harden.h): only where it is an engine's own.
   bool harden = false;
   Loader loader = load_from_files;
+  int kv_file_fd = -1;  // used where Load says so
 };
 
 // Serves until the client closes the socket or breaks the protocol. Does not close the socket.

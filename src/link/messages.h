@@ -31,7 +31,11 @@ struct LoadRequest {
   bool vocab_only = false;  // tokenizer and template, no weights
   std::string template_path =
       {};  // render only: a Jinja file instead of a model (path is then empty)
+  // Of the file behind kKvFileFd, in which conversations outlive the process; 0: there is none.
+  uint64_t kv_file_bytes_max = 0;
+  std::string kv_file_secret = {};  // kKvSecretBytes; of this model, build and settings
 };
+inline constexpr size_t kKvSecretBytes = 32;
 
 // How far a load is: bytes of weights that are ready for the kernels.
 struct Loading {
@@ -151,9 +155,11 @@ struct EngineStats {
   uint64_t n_tokens_prompt = 0;  // evaluated
   uint64_t n_tokens_cached = 0;  // of prompts, that were not evaluated again
   uint64_t n_tokens_generated = 0;
-  uint64_t n_cancelled = 0;       // generations that a cancel ended
-  uint64_t n_refused = 0;         // because too many waited
-  uint64_t n_stepped_back = 0;    // times that a sequence made room for others
+  uint64_t n_cancelled = 0;     // generations that a cancel ended
+  uint64_t n_refused = 0;       // because too many waited
+  uint64_t n_stepped_back = 0;  // times that a sequence made room for others
+  uint64_t n_blocks_saved = 0;  // of conversations, to disk
+  uint64_t n_blocks_brought_back = 0;
   uint64_t n_steps = 0;           // of generations and scores
   uint64_t n_step_tokens = 0;     // evaluated by all steps
   uint64_t n_step_sequences = 0;  // that took part in a step, of all steps

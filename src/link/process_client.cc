@@ -22,6 +22,7 @@ namespace {
 // How long an engine may take to end after its socket was closed, before it is killed.
 constexpr int kEndTimeoutMs = 3'000;
 constexpr int kExecErrorFd = kEngineFd + 1;
+static_assert(kKvFileFd == kExecErrorFd + 1);
 
 std::string describe_end(int status) {
   if (WIFSIGNALED(status)) {
@@ -69,8 +70,10 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
 
 struct Child {
   pid_t parent;
-  int socket_fd;  // above kExecErrorFd
-  int error_fd;   // above kExecErrorFd
+  // Above kKvFileFd.
+  int socket_fd;
+  int error_fd;
+  int kv_file_fd;  // or -1
   char* const* argv;
   char* const* envp;
 };
@@ -87,7 +90,8 @@ struct Child {
   const bool ready = ::getppid() == child.parent && null_fd >= 0 && ::dup2(null_fd, 0) == 0 &&
                      ::dup2(2, 1) == 1 && ::dup2(child.socket_fd, kEngineFd) == kEngineFd &&
                      ::dup3(child.error_fd, kExecErrorFd, O_CLOEXEC) == kExecErrorFd &&
-                     ::close_range(kExecErrorFd + 1, ~0U, 0) == 0;
+                     (child.kv_file_fd < 0 || ::dup2(child.kv_file_fd, kKvFileFd) == kKvFileFd) &&
+                     ::close_range(child.kv_file_fd < 0 ? kKvFileFd : kKvFileFd + 1, ~0U, 0) == 0;
   if (ready) ::execve(child.argv[0], child.argv, child.envp);
   const int error = errno;
   [[maybe_unused]] const ssize_t n =
@@ -115,18 +119,21 @@ Result<Connection> spawn(const ProcessOptions& options) {
     return system_error("cannot make a pipe for an engine", error);
   }
   // Out of the way of the numbers that the child gives them.
-  const int socket_fd = ::fcntl(sockets[1], F_DUPFD_CLOEXEC, kExecErrorFd + 1);
-  const int error_fd = ::fcntl(error_pipe[1], F_DUPFD_CLOEXEC, kExecErrorFd + 1);
+  const int socket_fd = ::fcntl(sockets[1], F_DUPFD_CLOEXEC, kKvFileFd + 1);
+  const int error_fd = ::fcntl(error_pipe[1], F_DUPFD_CLOEXEC, kKvFileFd + 1);
+  const int kv_file_fd =
+      options.kv_file_fd < 0 ? -1 : ::fcntl(options.kv_file_fd, F_DUPFD_CLOEXEC, kKvFileFd + 1);
   ::close(sockets[1]);
   ::close(error_pipe[1]);
   const std::vector<char*> argv = pointers(options.argv);
   const std::vector<char*> envp = pointers(options.env);
-  const Child child{::getpid(), socket_fd, error_fd, argv.data(), envp.data()};
+  const Child child{::getpid(), socket_fd, error_fd, kv_file_fd, argv.data(), envp.data()};
   const pid_t pid = ::fork();
   if (pid == 0) become_engine(child);
   int error = pid < 0 ? errno : 0;
   ::close(socket_fd);
   ::close(error_fd);
+  if (kv_file_fd >= 0) ::close(kv_file_fd);
   // The end of this stream, without a byte, is the successful exec.
   if (pid > 0 && ::read(error_pipe[0], &error, sizeof error) != sizeof error) error = 0;
   ::close(error_pipe[0]);

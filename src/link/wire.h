@@ -17,6 +17,7 @@ using RequestId = uint64_t;
 
 inline constexpr uint32_t kProtocolVersion = 1;
 inline constexpr int kEngineFd = 3;  // where an engine process finds its end of the socket
+inline constexpr int kKvFileFd = 5;  // and the file of conversations, where Load says there is one
 inline constexpr size_t kFrameDepthMax = kJsonDepthMax + 4;
 inline constexpr size_t kWireIdsMax = 1 << 20;
 

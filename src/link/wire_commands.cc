@@ -112,6 +112,8 @@ void put(Json& out, const LoadRequest& load) {
   out["isa"] = load.isa;
   out["vocab_only"] = load.vocab_only;
   out["template_path"] = load.template_path;
+  out["kv_file_bytes_max"] = load.kv_file_bytes_max;
+  out["kv_file_secret_base64"] = encode_base64(load.kv_file_secret);
 }
 constexpr std::pair<engine::WorkClass, std::string_view> kWorkClasses[] = {
     {engine::WorkClass::kInteractive, "interactive"},
@@ -178,6 +180,11 @@ Command get_load(Fields& fields) {
   load.isa = fields.text("isa");
   load.vocab_only = fields.boolean("vocab_only");
   load.template_path = fields.text("template_path");
+  load.kv_file_bytes_max = fields.u64("kv_file_bytes_max");
+  load.kv_file_secret = fields.bytes("kv_file_secret_base64");
+  if (load.kv_file_bytes_max > 0 && load.kv_file_secret.size() != kKvSecretBytes) {
+    fields.fail("kv_file_secret_base64", fmt::format("{} bytes", kKvSecretBytes));
+  }
   return load;
 }
 Command get_generate(Fields& fields) {

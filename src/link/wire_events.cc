@@ -176,6 +176,8 @@ void put(Json& out, const EngineStats& stats) {
   out["n_cancelled"] = stats.n_cancelled;
   out["n_refused"] = stats.n_refused;
   out["n_stepped_back"] = stats.n_stepped_back;
+  out["n_blocks_saved"] = stats.n_blocks_saved;
+  out["n_blocks_brought_back"] = stats.n_blocks_brought_back;
   out["n_steps"] = stats.n_steps;
   out["n_step_tokens"] = stats.n_step_tokens;
   out["n_step_sequences"] = stats.n_step_sequences;
@@ -298,6 +300,8 @@ EventBody get_stats(Fields& fields) {
   stats.n_cancelled = fields.u64("n_cancelled");
   stats.n_refused = fields.u64("n_refused");
   stats.n_stepped_back = fields.u64("n_stepped_back");
+  stats.n_blocks_saved = fields.u64("n_blocks_saved");
+  stats.n_blocks_brought_back = fields.u64("n_blocks_brought_back");
   stats.n_steps = fields.u64("n_steps");
   stats.n_step_tokens = fields.u64("n_step_tokens");
   stats.n_step_sequences = fields.u64("n_step_sequences");

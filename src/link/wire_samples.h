@@ -32,20 +32,21 @@ inline std::vector<Command> sample_commands() {
   text_request.echo_prompt_ids = true;
   GenerateRequest ids_request{.prompt = TokensPrompt{{0, 5, 2147483647}}};
   ids_request.ignore_eos = true;
-  return {Hello{},
-          LoadRequest{"/m.gguf", 2, 4096, "avx2", true, "t.jinja"},
-          chat_request,
-          text_request,
-          ids_request,
-          ScoreRequest{{1, 2, 3}, 0, 50},
-          EmbedRequest{TextPrompt{"abc"}, model::Pooling::kCls, true, true},
-          TokenizeRequest{"\xFF text", true, true},
-          DetokenizeRequest{{1, 2}},
-          RenderRequest{chat, -5, {{"bos_token", "<s>"}}},
-          StatsRequest{},
-          PingRequest{},
-          CancelRequest{},
-          ReservedRequest{"rerank"}};
+  return {
+      Hello{},
+      LoadRequest{"/m.gguf", 2, 4096, "avx2", true, "t.jinja", 1 << 30, std::string(32, '\xFE')},
+      chat_request,
+      text_request,
+      ids_request,
+      ScoreRequest{{1, 2, 3}, 0, 50},
+      EmbedRequest{TextPrompt{"abc"}, model::Pooling::kCls, true, true},
+      TokenizeRequest{"\xFF text", true, true},
+      DetokenizeRequest{{1, 2}},
+      RenderRequest{chat, -5, {{"bos_token", "<s>"}}},
+      StatsRequest{},
+      PingRequest{},
+      CancelRequest{},
+      ReservedRequest{"rerank"}};
 }
 
 inline std::vector<EventBody> sample_events() {
@@ -79,7 +80,7 @@ inline std::vector<EventBody> sample_events() {
           engine::EmbedDone{{0.25f, -3.0f}, 4},
           TokenIds{{7, 8}},
           Bytes{"\xFF\x00z"},
-          EngineStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13},
+          EngineStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
           Loading{8, 9},
           Pong{10}};
 }

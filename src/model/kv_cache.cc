@@ -41,6 +41,12 @@ Result<std::unique_ptr<KvStore>> KvCache::create(const KvLayout& layout, size_t 
       new KvCache(layout, n_blocks, std::move(arena), states, n_states, std::move(state_arena)));
 }
 
+std::span<std::byte> KvCache::block_bytes(BlockId block) {
+  CHECK(block < n_blocks_);
+  return std::as_writable_bytes(
+      std::span(values_ + block * layout_.block_values, layout_.block_values));
+}
+
 void KvCache::copy_state(StateId from, StateId to) {
   CHECK(from < positions_.size() && to < positions_.size());
   if (from == to) return;

@@ -47,6 +47,7 @@ class KvCache final : public KvStore {
   size_t n_blocks() const override { return n_blocks_; }
   void copy_block(BlockId from, BlockId to, size_t n_tokens) override;
   void copy_state(StateId from, StateId to) override;
+  std::span<std::byte> block_bytes(BlockId block) override;
 
   // Sets a state to zeros where position is 0; else it must stand there. Then it is moved on.
   void advance_state(StateId state, size_t position, size_t n_tokens);

@@ -70,6 +70,9 @@ class KvStore {
   // Copies the first n_tokens positions of a block (copy-on-write of a shared last block).
   virtual void copy_block(BlockId from, BlockId to, size_t n_tokens) = 0;
   virtual void copy_state(StateId from, StateId to) = 0;
+  // All of a block, to be kept elsewhere and put back by a process of the same build.
+  // Shapes: [info().kv_block_bytes].
+  virtual std::span<std::byte> block_bytes(BlockId block) = 0;
 };
 
 class Model {

@@ -58,9 +58,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(*arguments):
+def running(*arguments, home=HOME):
     """A server with these arguments, from its address line to its end."""
-    process = subprocess.Popen([BINARY, "serve", "--port", "0", *arguments],
+    process = subprocess.Popen([BINARY, "--home", str(home), "serve", "--port", "0", *arguments],
                                stdout=subprocess.PIPE, text=True)
     try:
         line = ""
