@@ -68,5 +68,19 @@ TEST(PackGroups, PartsMakeTheWhole) {
   }
 }
 
+// Packed weights are hardly larger than the file's.
+TEST(PackGroups, AddLittleToTheFile) {
+  constexpr double kSlackMost = 1.06;  // Q3_K has 116 bytes instead of 110
+  for (const PackedLayout& layout : kPackedLayouts) {
+    const tensor::DTypeInfo& info = tensor::dtype_info(layout.dtype);
+    for (const size_t n_cols : {256, 1536, 8960}) {
+      const size_t in_file = kGroupRows * n_cols / info.block_elements * info.block_bytes;
+      EXPECT_LE(static_cast<double>(packed_shape(layout.dtype, n_cols).group_bytes),
+                kSlackMost * static_cast<double>(in_file))
+          << info.name;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace maru::kernels

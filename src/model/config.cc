@@ -89,7 +89,9 @@ Result<std::vector<float>> Config::vector(std::string_view tensor, size_t n) con
                     tensor, tensor::dtype_info(view.dtype).name));
   }
   std::vector<float> values(n);
-  tensor::dequantize(view.dtype, view.bytes.data(), n, values.data());
+  std::vector<std::byte> bytes(view.bytes.size());
+  MARU_TRY_VOID(file_.read(view.bytes.data(), bytes));
+  tensor::dequantize(view.dtype, bytes.data(), n, values.data());
   return values;
 }
 

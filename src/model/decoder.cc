@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "model/recurrent.h"
-#include "tensor/dequantize.h"
+#include "model/table_row.h"
 
 namespace maru::model {
 namespace {
@@ -200,10 +200,8 @@ void Decoder::fill_ropes() {
 }
 
 void Decoder::embed(TokenId token, float* x) const {
-  const gguf::TensorView& table = weights_.embeddings;
-  const auto row = static_cast<size_t>(token);
-  CHECK(token >= 0 && row < spec_.n_vocab);
-  tensor::dequantize(table.dtype, table.bytes.data() + row * table.row_bytes(), spec_.d_model, x);
+  CHECK(token >= 0);
+  read_table_row(*weights_.file, weights_.embeddings, static_cast<size_t>(token), x);
   if (spec_.embedding_scale == 1.0f) return;
   for (size_t d = 0; d < spec_.d_model; ++d) x[d] *= spec_.embedding_scale;
 }

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "tensor/dequantize.h"
+#include "model/table_row.h"
 
 namespace maru::model {
 namespace {
@@ -44,11 +44,6 @@ uint64_t matrix_bytes(const EncoderWeights& weights) {
     for (const Matrix* m : matrices_of(layer)) sum += m->n_bytes();
   }
   return sum;
-}
-
-// x = row `row` of a table.
-void read_row(const gguf::TensorView& table, size_t row, float* x) {
-  tensor::dequantize(table.dtype, table.bytes.data() + row * table.row_bytes(), table.n_cols(), x);
 }
 
 }  // namespace
@@ -136,9 +131,9 @@ void Encoder::embed_rows(float* x) {
   const size_t d = spec_.d_model;
   work_.run(rows_.size(), [&](size_t i, Worker& worker) {
     float* row = x + i * d;
-    read_row(weights_.tokens, static_cast<size_t>(rows_[i].token), row);
+    read_table_row(*weights_.file, weights_.tokens, static_cast<size_t>(rows_[i].token), row);
     if (spec_.learned_positions) {
-      read_row(weights_.positions, rows_[i].position, worker.spare);
+      read_table_row(*weights_.file, weights_.positions, rows_[i].position, worker.spare);
       work_.ops().add_scaled(worker.spare, 1.0f, row, d);
     }
     if (!weights_.type.empty()) work_.ops().add_scaled(weights_.type.data(), 1.0f, row, d);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "model/packer.h"
+#include "model/table_row.h"
 #include "tensor/dequantize.h"
 
 namespace maru::model {
@@ -16,6 +17,7 @@ class Loader {
 
   Result<EncoderWeights> load(const LoadOptions& options) {
     EncoderWeights weights;
+    weights.file = &config_.file();
     weights.layers.resize(spec_.n_layer);  // the packer keeps pointers into it from here on
     MARU_TRY_VOID(read_embeddings(weights));
     for (size_t i = 0; i < spec_.n_layer; ++i) {
@@ -55,7 +57,7 @@ class Loader {
     if (config_.file().find_tensor("token_types.weight") != nullptr) {
       MARU_TRY(types, table("token_types.weight", 1));
       weights.type.resize(spec_.d_model);
-      tensor::dequantize(types.dtype, types.bytes.data(), spec_.d_model, weights.type.data());
+      read_table_row(config_.file(), types, 0, weights.type.data());
     }
     return read_norm("token_embd_norm", weights.embedding_norm);
   }

@@ -16,6 +16,7 @@ struct EncoderLayer {
 };
 
 struct EncoderWeights {
+  const gguf::File* file = nullptr;
   gguf::TensorView tokens;     // [n_vocab, d_model]; rows are read as tokens come
   gguf::TensorView positions;  // [n_ctx_train or more, d_model] where they are learned
   std::vector<float> type;     // [d_model]: added to every token, or empty

@@ -109,7 +109,7 @@ struct LoadOptions {
 };
 
 // Reads config and weights, repacking in parallel.
-// Requires: file outlives the model, which reads embedding rows from its mapping.
+// Requires: file outlives the model, which reads embedding rows from it as tokens come.
 // Errors: kUnsupported names an unknown architecture or tensor type; kCorrupt names a missing
 // tensor or a wrong shape (expected and found); kResourceExhausted; kIo; kCancelled.
 Result<std::unique_ptr<Model>> load_model(const gguf::File& file, const LoadOptions& options);

@@ -75,7 +75,7 @@ struct LayerWeights {
 
 struct DecoderWeights {
   const gguf::File* file = nullptr;
-  gguf::TensorView embeddings;  // rows are dequantized from the mapped file as tokens come
+  gguf::TensorView embeddings;  // rows are read from the file as tokens come
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
   Matrix output;  // [n_vocab, d_model]

@@ -21,6 +21,8 @@ constexpr PerForm<Activation> kActivations = {Activation::kF32, Activation::kInt
 class Carver {
  public:
   explicit Carver(std::byte* base) : base_(base) {}
+  // Goes on behind the longer of two that began here and lie over each other.
+  void join(const Carver& a, const Carver& b) { n_bytes_ = std::max(a.n_bytes_, b.n_bytes_); }
   std::byte* bytes(size_t n) {
     std::byte* at = base_ == nullptr ? nullptr : base_ + n_bytes_;
     n_bytes_ += (n + kAlignment - 1) / kAlignment * kAlignment;
@@ -80,16 +82,21 @@ Result<Workspace> Workspace::create(const WorkspaceSizes& sizes, ThreadPool& poo
     w.x = carver.floats(kPassRows * sizes.d_model);
     w.x_next = carver.floats(kPassRows * sizes.d_model);
     for (float*& y : w.y) y = carver.floats(kPassRows * sizes.d_model);
-    w.normed = carver.floats(kPassRows * sizes.d_model);
-    w.q = carver.floats(kPassRows * sizes.n_q);
-    w.k_raw = carver.floats(kPassRows * sizes.n_q);
-    w.v_raw = carver.floats(kPassRows * sizes.n_q);
-    w.attn = carver.floats(kPassRows * sizes.n_attn);
-    w.hidden = carver.floats(n_slots * sizes.n_hidden);
     w.rope = carver.floats(kPassRows * sizes.n_rope);
-    w.gate = carver.floats(kPassRows * sizes.n_gate);
-    w.mix = carver.floats(kPassRows * sizes.n_mix);
-    if (sizes.n_slots > 0) w.slot_y = carver.floats(n_slots * sizes.d_model);
+    // The two halves of a layer use their own by turns.
+    Carver mixer = carver, ffn = carver;
+    w.q = mixer.floats(kPassRows * sizes.n_q);
+    w.k_raw = mixer.floats(kPassRows * sizes.n_q);
+    w.v_raw = mixer.floats(kPassRows * sizes.n_q);
+    w.attn = mixer.floats(kPassRows * sizes.n_attn);
+    w.gate = mixer.floats(kPassRows * sizes.n_gate);
+    w.mix = mixer.floats(kPassRows * sizes.n_mix);
+    w.hidden = ffn.floats(n_slots * sizes.n_hidden);
+    if (sizes.n_slots > 0) {
+      w.slot_y = ffn.floats(n_slots * sizes.d_model);
+      w.normed = ffn.floats(kPassRows * sizes.d_model);
+    }
+    carver.join(mixer, ffn);
     for (size_t kind = 0; kind < kActivations.size(); ++kind) {
       if (!sizes.forms[kind]) continue;
       const Activation activation = kActivations[kind];

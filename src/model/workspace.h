@@ -106,6 +106,7 @@ class Workspace {
   const kernels::OpsTable& ops() const { return kernels_->ops; }
   const kernels::MatmulTable& matmul() const { return kernels_->matmul; }
   size_t n_threads() const { return pool_->n_threads(); }
+  size_t n_bytes() const { return arena_.size(); }
   Counters counters() const;
   void count_rows(size_t n) { n_rows_ += n; }
 
@@ -113,13 +114,14 @@ class Workspace {
   float* x = nullptr;       // [kPassRows, d_model]: the residual stream
   float* x_next = nullptr;  // the same, being written
   float* y[2] = {};         // [kPassRows, d_model]: outputs not yet added to x
-  float* normed = nullptr;  // [kPassRows, d_model]
-  float* q = nullptr;       // [kPassRows, n_q], scaled and rotated
-  float* k_raw = nullptr;   // [kPassRows, n_q]: where heads are not tiles
+  // Of the mixer, beside which those of the feed-forward (hidden, slot_y, normed) hold nothing.
+  float* q = nullptr;      // [kPassRows, n_q], scaled and rotated
+  float* k_raw = nullptr;  // [kPassRows, n_q]: where heads are not tiles
   float* v_raw = nullptr;
   float* attn = nullptr;                 // [kPassRows, n_attn]
   float* hidden = nullptr;               // [n_slots, n_hidden]
   float* slot_y = nullptr;               // [n_slots, d_model]: where experts are used
+  float* normed = nullptr;               // [kPassRows, d_model]: the same
   PerForm<std::byte*> slot_inputs = {};  // [n_slots, activation row of d_model]
   PerForm<std::byte*> shared = {};  // [n_slots, widest activation row]: the current stage's inputs
   float* rope = nullptr;            // [kPassRows, n_rope]
