@@ -6,21 +6,26 @@
 #include "base/check.h"
 
 namespace maru::engine {
+
+struct StepSeconds {
+  double min;
+  double max;
+};
+
 namespace {
 
 using model::kBlockTokens;
 
 // A step evaluates as many prompt tokens as take about this long: others' tokens, new requests and
 // cancels wait for it. The results do not depend on it (batch invariance).
-struct StepSeconds {
-  double min;
-  double max;
-};
 constexpr StepSeconds kStepSeconds = {0.1, 0.25};
+// Where somebody's answer is among it: this is the pause between two of its tokens.
+constexpr StepSeconds kStepSecondsStreaming = {0.08, 0.14};
 // Where nobody else waits but a cancel: longer passes read the weights less often.
 constexpr StepSeconds kStepSecondsAlone = {0.2, 0.45};
 constexpr size_t kStepTokensFirst = 128;
 constexpr size_t kStepTokensMin = 32;
+constexpr size_t kStepTokensMultiple = 8;  // kernels take so many rows at once
 constexpr size_t kStepTokensMax = 1024;
 
 // From disk in one step, so that nobody waits longer for it than for a forward pass.
@@ -210,7 +215,12 @@ bool Engine::step() {
   for (const Work& work : batch) n_tokens += work.n_tokens;
   const int64_t begin_ns = clock_.monotonic_ns();
   forward(batch);
-  adapt_budget(seconds_since(begin_ns), n_tokens, batch.size() == 1);
+  const bool has_answers =
+      std::ranges::any_of(batch, [](const Work& work) { return work.n_tokens == 1; });
+  const StepSeconds wanted = batch.size() == 1 ? kStepSecondsAlone
+                             : has_answers     ? kStepSecondsStreaming
+                                               : kStepSeconds;
+  adapt_budget(seconds_since(begin_ns), n_tokens, wanted);
   ++totals_.n_steps;
   totals_.n_step_tokens += n_tokens;
   totals_.n_step_sequences += batch.size();
@@ -425,13 +435,13 @@ void Engine::forward(const std::vector<Work>& batch) {
   model_.forward(slices, *kv_, std::span(logits_).first(n_rows * n_vocab_));
 }
 
-void Engine::adapt_budget(double seconds, size_t n_tokens, bool alone) {
-  const StepSeconds wanted = alone ? kStepSecondsAlone : kStepSeconds;
-  if (seconds > wanted.max) {
-    n_step_tokens_ = std::max(kStepTokensMin, n_step_tokens_ / 2);
-  } else if (seconds < wanted.min && n_tokens * 2 > n_step_tokens_) {
-    n_step_tokens_ = std::min(kStepTokensMax, n_step_tokens_ * 2);  // a full step was quick
-  }
+void Engine::adapt_budget(double seconds, size_t n_tokens, const StepSeconds& wanted) {
+  const bool is_full = n_tokens * 2 > n_step_tokens_;  // else that it was quick says nothing
+  if (seconds <= wanted.max && (seconds >= wanted.min || !is_full)) return;
+  const double ratio = std::clamp((wanted.min + wanted.max) / 2 / seconds, 0.5, 2.0);
+  const auto n = static_cast<size_t>(static_cast<double>(n_step_tokens_) * ratio);
+  n_step_tokens_ =
+      std::clamp(n / kStepTokensMultiple * kStepTokensMultiple, kStepTokensMin, kStepTokensMax);
 }
 
 void Engine::generate(Sequence& sequence, std::span<float> logits) {

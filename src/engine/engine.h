@@ -66,6 +66,8 @@ struct EngineTotals {
   uint64_t n_step_sequences = 0;  // that took part in a step, of all steps
 };
 
+struct StepSeconds;
+
 class Engine {
  public:
   using Sink = std::function<void(SequenceId, Event)>;
@@ -113,7 +115,7 @@ class Engine {
   BlockId take_block();
   StateId take_state();
   void forward(const std::vector<Work>& batch);
-  void adapt_budget(double seconds, size_t n_tokens, bool alone);
+  void adapt_budget(double seconds, size_t n_tokens, const StepSeconds& wanted);
   void generate(Sequence& sequence, std::span<float> logits);
   void score(Sequence& sequence, std::span<const float> rows, size_t n_rows);
   TokenLogprob make_logprob(const Sampler::Draw& draw) const;

@@ -197,7 +197,7 @@ void Scheduler::skip(SequenceId id, size_t n) {
 std::vector<Work> Scheduler::plan(size_t n_tokens_max, int64_t now_ns) const {
   struct Rank {
     size_t level;
-    double served;
+    double turn;  // users who were served about the same go in order of arrival
     uint64_t number;
     size_t i;
     auto operator<=>(const Rank&) const = default;
@@ -211,8 +211,8 @@ std::vector<Work> Scheduler::plan(size_t n_tokens_max, int64_t now_ns) const {
     if (users.insert(place.entry.claim.user).second) weights += user.weight;
     const bool is_answer = decodes(place.entry);
     (is_answer ? answers : prompts)
-        .push_back(
-            {level(place, now_ns), user.served, is_answer ? place.last_served : place.number, i});
+        .push_back({level(place, now_ns), std::floor(user.served / kTurnTokens),
+                    is_answer ? place.last_served : place.number, i});
   }
   const auto less = [](const Rank& a, const Rank& b) { return (a <=> b) < 0; };
   std::ranges::sort(prompts, less);
@@ -227,7 +227,7 @@ std::vector<Work> Scheduler::plan(size_t n_tokens_max, int64_t now_ns) const {
     const std::string& name = running_[answer.i].entry.claim.user;
     const bool is_contested =
         !prompts.empty() &&
-        std::pair(prompts[0].level, prompts[0].served) < std::pair(answer.level, answer.served) &&
+        std::pair(prompts[0].level, prompts[0].turn) < std::pair(answer.level, answer.turn) &&
         (running_[prompts[0].i].entry.claim.user != name || prompts[0].level < answer.level);
     if (is_contested) {
       const double share = static_cast<double>(n_tokens_max) * users_.at(name).weight / weights;

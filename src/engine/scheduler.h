@@ -40,6 +40,9 @@ inline constexpr size_t kHeadroomTokens = 256;
 inline constexpr int64_t kAgingNs = 10'000'000'000;
 // What a user who was away may be ahead of the others: so many tokens, times its weight.
 inline constexpr double kCreditTokens = 4096;
+// Within so many tokens for their weight two users count as served alike, so that one prompt is
+// finished before the next rather than both late.
+inline constexpr double kTurnTokens = 1024;
 // Of a user's share of a step, what its answers get while a prompt with a better claim waits.
 inline constexpr double kContestedShare = 0.25;
 // So much of a running sequence is evaluated before one with a better claim may displace it.
