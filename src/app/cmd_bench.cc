@@ -261,6 +261,7 @@ void add_bench(Session& session) {
   command.add_setting("isa", kIsaNames);
   command.add_engine_script();
   command.runs([&session, flags] { return run_bench(session, *flags); });
+  add_bench_serve(session, command);
 }
 
 }  // namespace maru::app

@@ -95,11 +95,17 @@ void Command::add_engine_script() const {
   app_->add_option("--engine-script", session_->engine_script)->group("");
 }
 
+Command Command::add_command(const std::string& name, const std::string& help) const {
+  return {app_->add_subcommand(name, help), session_};
+}
+
 void Command::alias(const std::string& name) const { app_->alias(name); }
 void Command::hide() const { app_->group(""); }
 
 void Command::runs(std::function<int()> body) const {
-  app_->callback([session = session_, body = std::move(body)] { session->command = body; });
+  app_->callback([app = app_, session = session_, body = std::move(body)] {
+    if (app->get_subcommands().empty()) session->command = body;
+  });
 }
 
 void Command::runs_without_config(std::function<int()> body) const {

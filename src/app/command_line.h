@@ -58,6 +58,8 @@ class Command {
   void add_setting(const std::string& key, const std::string& help) const;
   void add_engine_script() const;  // the hidden --engine-script FILE
 
+  // A command below this one; where it is named, this one does nothing.
+  Command add_command(const std::string& name, const std::string& help) const;
   void alias(const std::string& name) const;
   void hide() const;
 

@@ -30,6 +30,7 @@ struct Session {
 
 // Each in cmd_NAME.cc.
 void add_bench(Session& session);
+void add_bench_serve(Session& session, const Command& bench);
 void add_top(Session& session);
 void add_chat(Session& session);
 void add_dequantize(Session& session);

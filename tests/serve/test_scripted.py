@@ -225,3 +225,23 @@ def test_metrics_and_top(scripted):
 def test_top_without_a_server(scripted):
     top = subprocess.run([BINARY, "top", "--url", "http://127.0.0.1:1"], capture_output=True, text=True)
     assert top.returncode == 1 and "127.0.0.1" in top.stderr
+
+
+def test_bench_serve(scripted):
+    server, model = scripted({"replies": [{"text": "one two three"}]})
+    bench = subprocess.run(
+        [BINARY, "bench", "serve", "--url", f"http://{server.host}:{server.port}/v1", "--model", model, "--json",
+         "--mix", "chat,turns", "--streams", "1,2", "--seconds", "1", "--prompt", "8"],
+        capture_output=True, text=True, check=True)
+    cells = json.loads(bench.stdout)["cells"]
+    assert [(c["mix"], c["streams"]) for c in cells] == [("chat", 1), ("chat", 2), ("turns", 1), ("turns", 2)]
+    for cell in cells:
+        assert cell["failed"] == 0 and cell["answered"] >= cell["streams"]
+        assert cell["generated_tokens"] == 3 * cell["answered"]
+        assert 0 < cell["first_token_seconds"]["p50"] <= cell["first_token_seconds"]["p99"]
+
+
+def test_bench_serve_without_a_server(scripted):
+    bench = subprocess.run([BINARY, "bench", "serve", "--url", "http://127.0.0.1:1/v1", "--model", "m"],
+                           capture_output=True, text=True)
+    assert bench.returncode == 1 and "127.0.0.1:1" in bench.stderr
