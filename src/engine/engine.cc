@@ -79,6 +79,7 @@ struct Engine::Sequence {
   int64_t submitted_ns = 0;
   int64_t admitted_ns = 0;
   int64_t first_token_ns = 0;
+  bool was_started = false;
   bool ended = false;
 };
 
@@ -392,7 +393,8 @@ void Engine::reuse_prefix(Sequence& sequence) {
   sequence.n_computed = match.n_tokens;
   sequence.n_kept = n_full * kBlockTokens;
   sequence.n_reused = match.n_tokens;
-  if (sequence.tokens.size() == sequence.n_prompt) {  // else it goes on after it stepped back
+  if (!sequence.was_started) {  // else it goes on from its own after it stepped back
+    sequence.was_started = true;
     sequence.usage.n_cached = match.n_tokens;
     totals_.n_tokens_cached += match.n_tokens;
   }

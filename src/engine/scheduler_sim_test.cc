@@ -25,6 +25,7 @@ struct Answer {
   std::vector<double> nlls;
   size_t n_rows = 0;
   std::optional<Event> last;
+  size_t n_cached = 0;
 };
 
 class Run {
@@ -64,6 +65,7 @@ class Run {
       ++answer.n_rows;
     } else if (!std::holds_alternative<Started>(event)) {
       if (auto* scored = std::get_if<ScoreDone>(&event)) answer.nlls = scored->nlls;
+      if (auto* done = std::get_if<Done>(&event)) answer.n_cached = done->usage.n_cached;
       answer.last = std::move(event);
     }
   }
@@ -127,6 +129,23 @@ Answer alone(const GenerateJob& job, const EngineOptions& options) {
   while (run.engine().step()) {
   }
   return run.answers.at(1);
+}
+
+// The most of a prompt that requests of its own salt can have left behind.
+size_t cachable(const GenerateJob& job, const std::vector<GenerateJob>& jobs,
+                const std::map<SequenceId, size_t>& job_of,
+                const std::map<SequenceId, Answer>& answers) {
+  size_t most = 0;
+  for (const auto& [id, i] : job_of) {
+    if (jobs[i].cache_salt != job.cache_salt) continue;
+    if (&jobs[i] == &job) continue;
+    std::vector<TokenId> text = jobs[i].prompt;
+    const Answer& answer = answers.at(id);
+    text.insert(text.end(), answer.ids.begin(), answer.ids.end());
+    const auto n = std::ranges::mismatch(text, job.prompt).in1 - text.begin();
+    most = std::max(most, static_cast<size_t>(n));
+  }
+  return most;
 }
 
 // What happened in all runs, so that what is hard to reach is known to have been reached.
@@ -225,6 +244,7 @@ void simulate(uint64_t seed, Reached& reached) {
     const auto* failed = std::get_if<Failed>(&*answer.last);
     if (failed != nullptr && failed->error.code == ErrorCode::kResourceExhausted) continue;
     const bool is_killed = failed != nullptr && failed->error.code == ErrorCode::kUnavailable;
+    ASSERT_LE(answer.n_cached, cachable(jobs[job->second], jobs, job_of, answers));
     const Answer expected = alone(jobs[job->second], options);
     if (cancelled.contains(id) || is_killed) {
       ASSERT_LE(answer.ids.size(), expected.ids.size());
