@@ -1,12 +1,13 @@
 // kernels/matmul.inl.h - the body of quantize_row and matmul, written once over a vocabulary that
 // each matmul_<isa>.cc supplies before it includes this inside its own namespace and target region.
-// No include guard, no includes: both belong to the including file.
+// No include guard, and no includes but of its parts for other matrices: those belong to the
+// including file.
 //
 // Included after the vocabulary, kernels/formats.inl.h and
 //   kTileGroups        groups at once: more share a loaded activation, where it is loads that bound
 //   kTileColumns       columns at once
 //   kHalvesTileGroups, kHalvesTileColumns  of formats with two sums per run
-//   kFloatTileColumns  the same for float matrices
+//   kFloatTileGroups, kFloatTileColumns    of float matrices; kFloatGroupColumns: of one group
 //
 // A tile is kTileGroups groups of 16 rows by up to kTileColumns columns; its sums stay in
 // registers. Per run of 32 values each line of codes is unpacked once and used for all columns.
@@ -31,9 +32,23 @@ constexpr size_t kPrefetchBytes = 4096;
 // the time and not during the first tile alone.
 struct Ahead {
   const uint8_t* next = nullptr;
-  size_t lines_per_run = 0;  // in 1/65536
-  bool near = false;         // ask for these groups too, kPrefetchBytes ahead
+  size_t lines_per_step = 0;  // in 1/65536; a step is a run, or 4 columns of floats
+  bool near = false;          // ask for these groups too, kPrefetchBytes ahead
 };
+
+// For tile t of n_tiles that read the n_lines from `base` on in n_steps; first: no tile before them
+// has asked for these.
+MARU_INLINE Ahead ahead_of(size_t t, size_t n_tiles, const uint8_t* base, size_t n_lines,
+                           size_t n_steps, bool first) {
+  Ahead asked;
+  asked.near = t == 0 && (n_tiles == 1 || first);
+  if (n_tiles > 1) {
+    const size_t begin = n_lines * t / n_tiles, end = n_lines * (t + 1) / n_tiles;
+    asked.next = base + (n_lines + begin) * kLineBytes;
+    asked.lines_per_step = ((end - begin) << 16) / n_steps;
+  }
+  return asked;
+}
 
 // Activations of the columns that share a pass over the weights: a part of the L2 cache.
 constexpr size_t kColumnBlockBytes = 384 << 10;
@@ -140,7 +155,7 @@ MARU_NOINLINE void int8_tile(const Int8Call& call, const uint8_t* base, size_t f
     // What follows a group in its stream belongs to the next tile.
     if (ahead >= base + group_bytes) ahead += (kGroups - 1) * group_bytes;
     for (size_t i = 0; i < n_runs; ++i, ++run, ahead += kRunBytes) {
-      for (due += asked.lines_per_run; n_asked < due >> 16; ++n_asked) {
+      for (due += asked.lines_per_step; n_asked < due >> 16; ++n_asked) {
         prefetch(asked.next + n_asked * kLineBytes);
       }
       if (asked.near) {
@@ -223,13 +238,8 @@ void int8_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, co
       const size_t n_lines = n_groups * w.group_bytes / kLineBytes;
       for (size_t t = 0; t < n_tiles; ++t) {  // of nearly equal widths
         const size_t begin = n * t / n_tiles, n_columns = n * (t + 1) / n_tiles - begin;
-        Ahead asked;
-        asked.near = t == 0 && (n_tiles == 1 || group == group_begin);
-        if (n_tiles > 1) {
-          const size_t first = n_lines * t / n_tiles, last = n_lines * (t + 1) / n_tiles;
-          asked.next = base + (n_lines + first) * kLineBytes;
-          asked.lines_per_run = ((last - first) << 16) / (w.n_cols / kRun);
-        }
+        const Ahead asked =
+            ahead_of(t, n_tiles, base, n_lines, w.n_cols / kRun, group == group_begin);
         if (whole) {
           any_tile<F, kMost, kMostGroups>(n_columns, call, base, row, asked, columns + begin);
         } else {
@@ -241,68 +251,7 @@ void int8_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, co
   }
 }
 
-// Columns 4 b to 4 b + 3 of kLanes rows.
-template <tensor::DType kDType>
-MARU_INLINE void float_weights(const uint8_t* group, size_t b, size_t lane, Floats* w) {
-  if constexpr (kDType == tensor::DType::kF32) {
-    MARU_UNROLL for (int k = 0; k < 4; ++k) {
-      w[k] = load_floats(reinterpret_cast<const float*>(group + 256 * b + 64 * k) + lane);
-    }
-  } else {
-    MARU_UNROLL for (int k = 0; k < 4; ++k) w[k] = load_f16(group + 128 * b + 32 * k + 2 * lane);
-  }
-}
-
-// One group by up to kColumns tokens. Column k goes to sum k mod 4.
-template <tensor::DType kDType, int kColumns>
-MARU_NOINLINE void float_tile(const uint8_t* group, size_t n_blocks, size_t lane,
-                              const std::byte* acts, size_t act_stride, float (*out)[kGroupRows]) {
-  const float* x[kColumns];
-  Floats sums[kColumns][4];
-  MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
-    x[c] = reinterpret_cast<const float*>(acts + static_cast<size_t>(c) * act_stride);
-    MARU_UNROLL for (int k = 0; k < 4; ++k) sums[c][k] = zero();
-  }
-  for (size_t b = 0; b < n_blocks; ++b) {
-    Floats w[4];
-    float_weights<kDType>(group, b, lane, w);
-    MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
-      MARU_UNROLL for (int k = 0; k < 4; ++k) {
-        sums[c][k] = fma(w[k], set_float(x[c] + 4 * b + k), sums[c][k]);
-      }
-    }
-  }
-  MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
-    store_floats(out[c] + lane, add(add(sums[c][0], sums[c][1]), add(sums[c][2], sums[c][3])));
-  }
-}
-
-template <tensor::DType kDType>
-void float_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end,
-                  const std::byte* acts, size_t act_stride, size_t n_tokens, float* y,
-                  size_t y_stride) {
-  const size_t n_blocks = float_blocks(w.n_cols);
-  for (size_t group = group_begin; group < group_end; ++group) {
-    const auto* base = reinterpret_cast<const uint8_t*>(w.data) + group * w.group_bytes;
-    const size_t first_row = group * kGroupRows;
-    const size_t n_rows = w.n_rows - first_row < kGroupRows ? w.n_rows - first_row : kGroupRows;
-    for (size_t t = 0; t < n_tokens;) {
-      alignas(64) float out[kFloatTileColumns][kGroupRows];
-      const size_t n = n_tokens - t < kFloatTileColumns ? 1 : kFloatTileColumns;
-      for (size_t lane = 0; lane < kGroupRows; lane += kLanes) {
-        const std::byte* x = acts + t * act_stride;
-        if (n == 1) {
-          float_tile<kDType, 1>(base, n_blocks, lane, x, act_stride, out);
-        } else {
-          float_tile<kDType, kFloatTileColumns>(base, n_blocks, lane, x, act_stride, out);
-        }
-      }
-      for (size_t c = 0; c < n; ++c, ++t) {
-        write_rows(out[c], n_rows, false, y + t * y_stride + first_row);
-      }
-    }
-  }
-}
+#include "kernels/float_tiles.inl.h"
 
 // Both halves of a pair by fma, with subnormals flushed as kernels/bf16.inl.h wants it.
 constexpr int kPairTileGroups = kTileGroups;

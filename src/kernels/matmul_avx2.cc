@@ -30,7 +30,10 @@ constexpr int kTileGroups = 1;
 constexpr int kTileColumns = 4;
 constexpr int kHalvesTileGroups = 1;
 constexpr int kHalvesTileColumns = 4;
-constexpr size_t kFloatTileColumns = 2;
+// 3 columns x 4 sums are 12 registers, beside weights and a value.
+constexpr int kFloatTileGroups = 1;
+constexpr int kFloatTileColumns = 3;
+constexpr int kFloatGroupColumns = 3;
 
 // vpmaddubsw adds two products in int16: 2 * 63 * 127 fits.
 MARU_INLINE Ints dot(Ints sum, Bytes w, Bytes q) {

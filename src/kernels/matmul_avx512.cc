@@ -29,7 +29,10 @@ constexpr int kTileGroups = 2;
 constexpr int kTileColumns = 6;
 constexpr int kHalvesTileGroups = 2;
 constexpr int kHalvesTileColumns = 4;
-constexpr size_t kFloatTileColumns = 4;
+// 2 groups x 3 columns x 4 sums are 24 registers, beside 2 of weights and a value.
+constexpr int kFloatTileGroups = 2;
+constexpr int kFloatTileColumns = 3;
+constexpr int kFloatGroupColumns = 4;
 
 using Ints16 = __m512i;
 MARU_INLINE Ints16 round_to_ints(F32x16 x) { return _mm512_cvtps_epi32(x.v); }

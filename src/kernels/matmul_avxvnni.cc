@@ -29,7 +29,10 @@ constexpr int kTileGroups = 2;
 constexpr int kTileColumns = 4;
 constexpr int kHalvesTileGroups = 1;
 constexpr int kHalvesTileColumns = 5;
-constexpr size_t kFloatTileColumns = 2;
+// 3 columns x 4 sums are 12 registers, beside weights and a value.
+constexpr int kFloatTileGroups = 1;
+constexpr int kFloatTileColumns = 3;
+constexpr int kFloatGroupColumns = 3;
 
 MARU_INLINE Ints dot(Ints sum, Bytes w, Bytes q) { return _mm256_dpbusd_avx_epi32(sum, w, q); }
 MARU_INLINE Ints wide_start(const int32_t* minus_128_sum) { return set_int(minus_128_sum); }

@@ -44,6 +44,10 @@ MARU_INLINE void prefetch(const uint8_t* p) {
   _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
 }
 
+MARU_INLINE Floats held(Floats v) {
+  asm("" : "+x"(v));
+  return v;
+}
 MARU_INLINE Floats zero() { return _mm256_setzero_ps(); }
 MARU_INLINE Floats set_float(const float* p) { return _mm256_set1_ps(*p); }
 MARU_INLINE Floats to_floats(Ints v) { return _mm256_cvtepi32_ps(v); }

@@ -46,6 +46,10 @@ MARU_INLINE Ints dot(Ints sum, Bytes w, Bytes q) { return _mm512_dpbusd_epi32(su
 MARU_INLINE Ints wide_start(const int32_t* minus_128_sum) { return set_int(minus_128_sum); }
 MARU_INLINE Ints wide_dot(Ints sum, Bytes w, Bytes q) { return dot(sum, w, q); }
 
+MARU_INLINE Floats held(Floats v) {
+  asm("" : "+v"(v));
+  return v;
+}
 MARU_INLINE Floats zero() { return _mm512_setzero_ps(); }
 MARU_INLINE Floats set_float(const float* p) { return _mm512_set1_ps(*p); }
 MARU_INLINE Floats to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
