@@ -113,7 +113,7 @@ class Models {
     const auto file = KvFile::open(session.config.home, load.path, session.config.context);
     if (file.ok()) {
       process.kv_file_fd = file->fd();
-      load.kv_file_bytes_max = uint64_t{session.config.kv_disk} << 20;
+      load.kv_file_bytes_max = file->bytes_max(uint64_t{session.config.kv_disk} << 20);
       load.kv_file_secret = file->secret();
     } else {
       log_warning("conversations stay in memory only: {}", file.error().message);

@@ -5,8 +5,10 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -74,6 +76,15 @@ KvFile::KvFile(KvFile&& other) noexcept
 
 KvFile::~KvFile() {
   if (fd_ >= 0) ::close(fd_);
+}
+
+uint64_t KvFile::bytes_max(uint64_t wanted) const {
+  struct stat info{};
+  struct statvfs disk{};
+  if (::fstat(fd_, &info) != 0 || ::fstatvfs(fd_, &disk) != 0) return 0;
+  const uint64_t n_free = uint64_t{disk.f_bavail} * disk.f_frsize;
+  const uint64_t n_own = static_cast<uint64_t>(info.st_blocks) * 512;
+  return std::min(wanted, n_own + n_free - std::min(n_own + n_free, kDiskLeftMin));
 }
 
 Result<KvFile> KvFile::open(const std::filesystem::path& home, const std::filesystem::path& model,

@@ -5,12 +5,15 @@
 // the bits of a block depend on: the model's file, this build, the context. Where one of these
 // changes, the secret does, and the file is begun anew. Threads: any.
 #pragma once
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
 #include "base/result.h"
 
 namespace maru::app {
+
+inline constexpr uint64_t kDiskLeftMin = uint64_t{1} << 30;
 
 // Closes its descriptor.
 class KvFile {
@@ -27,6 +30,8 @@ class KvFile {
 
   int fd() const { return fd_; }
   const std::string& secret() const { return secret_; }  // 32 bytes
+  // How large it may become: `wanted`, but kDiskLeftMin of the disk stays free.
+  uint64_t bytes_max(uint64_t wanted) const;
 
  private:
   explicit KvFile(int fd) : fd_(fd) {}

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/files.h"
@@ -61,6 +62,14 @@ TEST_F(KvFileTest, NobodyElseReadsIt) {
   EXPECT_EQ(mode(home_ / "kv"), 0700u);
   EXPECT_EQ(mode(home_ / "kv/secret"), 0600u);
   EXPECT_EQ(mode(KvFile::path_for(home_, model_)), 0600u);
+}
+
+TEST_F(KvFileTest, TheDiskIsNotFilled) {
+  const auto file = KvFile::open(home_, model_, 0);
+  ASSERT_TRUE(file.ok());
+  const uint64_t n_free = fs::space(home_).available;
+  EXPECT_EQ(file->bytes_max(1), n_free > kDiskLeftMin ? 1u : 0u);
+  EXPECT_LT(file->bytes_max(UINT64_MAX), std::max(n_free, uint64_t{1}));
 }
 
 TEST_F(KvFileTest, OneServerAtATime) {
