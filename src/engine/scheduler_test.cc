@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/rng.h"
 
 namespace maru::engine {
 namespace {
@@ -197,6 +201,75 @@ TEST_F(SchedulerTest, SharesFollowWeights) {
   }
   const double ratio = static_cast<double>(n_of["three"]) / static_cast<double>(n_of["one"]);
   EXPECT_NEAR(ratio, 3.0, 0.15);
+}
+
+// Users with endless work, of any sizes and weights: for their weights, nobody is ever three turns
+// ahead of another, however long it goes on.
+TEST_F(SchedulerTest, NoUserGetsFarAheadOfAnother) {
+  size_t n_back = 0;
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    Rng rng(seed);
+    make({.n_blocks = 400, .n_running_max = 2 + rng.below(15)});
+    left_.clear();
+    std::vector<Claim> users;
+    for (uint64_t u = 0; u < 2 + rng.below(4); ++u) {
+      users.push_back(
+          {.user = std::to_string(u), .weight = 1 + static_cast<uint32_t>(rng.below(4))});
+    }
+    const size_t n_step = 32 + rng.below(200);
+    std::map<SequenceId, std::pair<size_t, size_t>> open;  // user, tokens of the answer to come
+    std::map<SequenceId, size_t> known;
+    std::set<SequenceId> came_back;
+    std::vector<size_t> n_open(users.size(), 0);
+    SequenceId next = 1;
+    for (int i = 0; i < 1500; ++i) {
+      for (size_t u = 0; u < users.size(); ++u) {
+        while (n_open[u] < 20) {
+          const size_t n_prompt = 1 + rng.below(400), n_answer = 1 + rng.below(100);
+          scheduler_->enqueue({.id = next,
+                               .claim = users[u],
+                               .n_tokens = n_prompt,
+                               .n_tokens_end = n_prompt + n_answer,
+                               .n_chunk_max = 1024},
+                              now_ns_);
+          known[next] = left_[next] = n_prompt;
+          open[next++] = {u, n_answer};
+          ++n_open[u];
+        }
+      }
+      const auto none = [](SequenceId) { return std::optional<size_t>(0); };
+      while (const auto decision = scheduler_->decide(now_ns_, 400, none)) {
+        size_t& n_known = known[decision->id];
+        if (!decision->admit) {
+          n_back += 1;
+          came_back.insert(decision->id);
+        } else if (came_back.contains(decision->id) && n_known > 1) {
+          scheduler_->skip(decision->id, n_known - 1);  // its blocks were still there
+          left_[decision->id] = 1;
+        }
+      }
+      for (const Work& work : scheduler_->plan(n_step, now_ns_)) {
+        auto& [u, n_answer] = open.at(work.id);
+        left_[work.id] -= std::min(left_[work.id], work.n_tokens);
+        const bool is_over = left_[work.id] == 0 && --n_answer == 0;
+        const size_t n_new = left_[work.id] == 0 && !is_over ? 1 : 0;
+        scheduler_->advance(work, n_new);
+        known[work.id] += n_new;
+        if (!is_over) continue;
+        --n_open[u];
+        open.erase(work.id);
+        left_.erase(work.id);
+        scheduler_->remove(work.id);
+      }
+      double least = 1e300, most = 0;
+      for (const Claim& claim : users) {
+        least = std::min(least, scheduler_->served(claim.user));
+        most = std::max(most, scheduler_->served(claim.user));
+      }
+      ASSERT_LE(most - least, 3 * kTurnTokens) << "seed " << seed << ", step " << i;
+    }
+  }
+  EXPECT_GT(n_back, 0u);
 }
 
 }  // namespace
