@@ -117,6 +117,7 @@ Sampler::Scratch::Scratch(size_t n_vocab, const kernels::OpsTable& table)
   weights.reserve(n_vocab);
   raw.reserve(n_vocab);
   top.reserve(n_vocab);
+  buckets.reserve(size_t{1} << kBucketBits);
 }
 
 Sampler::Sampler(const SamplingParams& params) : params_(params), rng_(params.seed) {
