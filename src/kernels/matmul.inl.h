@@ -120,7 +120,6 @@ MARU_INLINE void add_run(const RunAt& at, const ActivationBlock* const (&x)[kCol
 // What int8_tile needs to know of a call.
 struct Int8Call {
   PackedGroup group;
-  size_t group_bytes;
   size_t n_rows;
 };
 
@@ -139,7 +138,7 @@ MARU_NOINLINE void int8_tile(const Int8Call& call, const uint8_t* base, size_t f
     x[c] = columns[c].blocks;
     MARU_UNROLL for (int g = 0; g < kGroups; ++g) sums[c][g] = zero();
   }
-  const size_t group_bytes = call.group_bytes;
+  const size_t group_bytes = call.group.n_bytes;
   const uint8_t* unit = base;
   size_t run = 0, due = 0, n_asked = 0;
   for (size_t u = 0; u < call.group.n_units; ++u) {
@@ -223,7 +222,7 @@ void int8_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, co
                  size_t act_stride, size_t n_tokens, float* y, size_t y_stride) {
   constexpr int kMost = F::kHalves ? kHalvesTileColumns : kTileColumns;
   constexpr int kMostGroups = F::kHalves ? kHalvesTileGroups : kTileGroups;
-  const Int8Call call{packed_group(F::kLayout, w.n_cols), w.group_bytes, w.n_rows};
+  const Int8Call call{packed_group(F::kLayout, w.n_cols), w.n_rows};
   const size_t column_bytes = w.n_cols / kRun * sizeof(ActivationBlock);
   const size_t n_fit = kColumnBlockBytes / column_bytes / kMost * kMost;
   const size_t n_most = n_fit < kMost ? kMost : n_fit < kColumnBlockMax ? n_fit : kColumnBlockMax;
