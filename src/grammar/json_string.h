@@ -57,31 +57,36 @@ uint32_t read_char(Chars& chars, uint32_t state, char32_t code) {
   return state;
 }
 
-// Whether any character from `first` to `last` (no surrogate) leads anywhere. Characters that share
-// all but the last byte are dismissed together.
+// Whether any character from `first` to `last` leads anywhere that begins with the bytes so far;
+// they lead to `state`, are those of `code` above its last `n_free` times 6 bits.
+template <class Chars>
+bool reads_below(Chars& chars, uint32_t state, char32_t code, unsigned n_free, char32_t first,
+                 char32_t last) {
+  if (n_free == 0) return true;
+  const unsigned shift = 6 * (n_free - 1);
+  for (char32_t digit = 0; digit < 64; ++digit) {
+    const char32_t from = code | digit << shift, to = from | ((char32_t{1} << shift) - 1);
+    if (to < first || from > last) continue;
+    const uint32_t next = chars.next(state, static_cast<uint8_t>(0x80 | digit));
+    if (next != 0 && reads_below(chars, next, from, n_free - 1, first, last)) return true;
+  }
+  return false;
+}
+
+// Whether any character from `first` to `last` leads anywhere; surrogates are none. Those that
+// share their first bytes are dismissed together.
 template <class Chars>
 bool reads_any(Chars& chars, uint32_t state, char32_t first, char32_t last) {
-  for (char32_t code = first; code <= last;) {
-    if (code >= 0xD800 && code <= 0xDFFF) {
-      code = 0xE000;
-      continue;
-    }
-    if (code < 0x80) {
-      if (chars.next(state, static_cast<uint8_t>(code)) != 0) return true;
-      ++code;
-      continue;
-    }
-    std::string bytes;
-    append_utf8(bytes, code);
-    uint32_t at = state;
-    for (size_t i = 0; i + 1 < bytes.size() && at != 0; ++i) {
-      at = chars.next(at, static_cast<uint8_t>(bytes[i]));
-    }
-    const char32_t block_last = code | 63;
-    for (; at != 0 && code <= block_last && code <= last; ++code) {
-      if (chars.next(at, static_cast<uint8_t>(0x80 | (code & 63))) != 0) return true;
-    }
-    code = block_last + 1;
+  for (char32_t code = first; code <= std::min<char32_t>(last, 0x7F); ++code) {
+    if (chars.next(state, static_cast<uint8_t>(code)) != 0) return true;
+  }
+  for (unsigned lead = 0xC2; lead <= 0xF4; ++lead) {
+    const unsigned n_free = lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
+    const char32_t code = (lead & (0x3Fu >> n_free)) << (6 * n_free);
+    const char32_t end = code | ((char32_t{1} << (6 * n_free)) - 1);
+    if (end < first || code > last) continue;
+    const uint32_t next = chars.next(state, static_cast<uint8_t>(lead));
+    if (next != 0 && reads_below(chars, next, code, n_free, first, last)) return true;
   }
   return false;
 }

@@ -14,20 +14,35 @@ Matcher::Matcher(Program& program) : program_(program), stacks_(program) {
   tops_ = stacks_.begin();
 }
 
-bool Matcher::accept(std::string_view bytes) {
+bool Matcher::follow(std::string_view bytes, Tops& at) {
   program_.budget().set_steps(kTokenStepsMax);
-  const size_t mark = stacks_.mark();
-  Tops at = tops_, next;
+  at = tops_;
+  Tops next;
   for (const char byte : bytes) {
     stacks_.step(at.nodes, static_cast<uint8_t>(byte), next);
-    if ((next.nodes.empty() && !next.ended) || !stacks_.ok()) {
-      stacks_.forget(mark);
-      return false;
-    }
+    if ((next.nodes.empty() && !next.ended) || !stacks_.ok()) return false;
     std::swap(at, next);
+  }
+  return true;
+}
+
+bool Matcher::accept(std::string_view bytes) {
+  const size_t mark = stacks_.mark();
+  Tops at;
+  if (!follow(bytes, at)) {
+    stacks_.forget(mark);
+    return false;
   }
   tops_ = std::move(at);
   return true;
+}
+
+bool Matcher::allows(std::string_view bytes) {
+  const size_t mark = stacks_.mark();
+  Tops at;
+  const bool allowed = follow(bytes, at);
+  stacks_.forget(mark);
+  return allowed;
 }
 
 Result<bool> accepts(Program& program, std::string_view text) {

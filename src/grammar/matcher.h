@@ -18,6 +18,8 @@ class Matcher {
 
   // False where the text can't go on so; nothing has changed then.
   bool accept(std::string_view bytes);
+  // Whether accept() would be true; changes nothing.
+  bool allows(std::string_view bytes);
   // Whether the text may end here.
   bool may_end() const { return tops_.ended; }
   // False once a limit was met: the text must not go on.
@@ -27,6 +29,8 @@ class Matcher {
   Stacks& stacks() { return stacks_; }
 
  private:
+  bool follow(std::string_view bytes, Tops& at);
+
   Program& program_;
   Stacks stacks_;
   Tops tops_;

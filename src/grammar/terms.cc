@@ -24,7 +24,7 @@ Terms::Terms(Budget& budget) : budget_(budget) {
   nodes_.resize(2);
   nodes_[kEmpty].op = Op::kEmpty;
   nodes_[kEmpty].nullable = nodes_[kEmpty].utf8 = nodes_[kNever].utf8 = true;
-  CHECK(add({.op = Op::kNot, .nullable = true, .plain = true, .a = kNever}) == kAllBytes);
+  CHECK(add({.op = Op::kNot, .nullable = true, .bounded = false, .a = kNever}) == kAllBytes);
   any_char_ = chars(std::array{CharRange{0, 0x10FFFF}});
   any_string_ = repeat(any_char_, 0, kNoMax);
 }
@@ -149,6 +149,7 @@ TermId Terms::concat(TermId a, TermId b) {
              .nullable = head.nullable && tail.nullable,
              .plain = head.plain && tail.plain,
              .utf8 = head.utf8 && tail.utf8,
+             .bounded = head.bounded && tail.bounded,
              .a = heads[i - 1],
              .b = b});
     if (b == kNever) return kNever;
@@ -233,6 +234,7 @@ TermId Terms::either(std::vector<TermId> terms) {
     node.plain = node.plain && part.plain;
     node.utf8 = node.utf8 && part.utf8;
     node.one_char = node.one_char && part.one_char;
+    node.bounded = node.bounded && part.bounded;
   }
   return add(node, terms);
 }
@@ -277,6 +279,7 @@ TermId Terms::both(std::vector<TermId> terms) {
   for (const TermId term : terms) {
     node.utf8 = node.utf8 || nodes_[term].utf8;
     node.one_char = node.one_char || nodes_[term].one_char;
+    node.bounded = node.bounded && nodes_[term].bounded;
     if (nodes_[term].op == Op::kNot && std::ranges::binary_search(terms, nodes_[term].a)) {
       return kNever;
     }
@@ -293,7 +296,8 @@ TermId Terms::both(std::vector<TermId> terms) {
 TermId Terms::negate(TermId term) {
   if (term == kNever) return kAllBytes;
   if (nodes_[term].op == Op::kNot) return nodes_[term].a;
-  return add({.op = Op::kNot, .nullable = !nullable(term), .plain = false, .a = term});
+  return add(
+      {.op = Op::kNot, .nullable = !nullable(term), .plain = false, .bounded = false, .a = term});
 }
 
 TermId Terms::repeat(TermId term, uint32_t min, uint32_t max) {
@@ -316,6 +320,7 @@ TermId Terms::repeat(TermId term, uint32_t min, uint32_t max) {
               .nullable = min == 0,
               .plain = node.plain,
               .utf8 = node.utf8,
+              .bounded = node.bounded && max != kNoMax,
               .a = term,
               .b = min,
               .c = max});
@@ -331,7 +336,23 @@ TermId Terms::multiple(const Multiple& state) {
   if (is_new) multiples_.push_back(state);
   uint64_t rest = state.rest;
   for (uint32_t i = 0; i < state.n_decimals && rest != 0; ++i) rest = rest * 10 % state.divisor;
-  return add({.op = Op::kMultiple, .nullable = rest == 0, .utf8 = true, .a = found->second});
+  return add({.op = Op::kMultiple,
+              .nullable = rest == 0,
+              .utf8 = true,
+              .bounded = false,
+              .a = found->second});
+}
+
+bool Terms::is_nearly_any_string(TermId term) const {
+  const Node& node = nodes_[term];
+  if (term == any_string_) return true;
+  if (node.op != Op::kAnd) return false;
+  const auto parts = list(node);
+  return std::ranges::find(parts, any_string_) != parts.end() &&
+         std::ranges::all_of(parts, [this](TermId part) {
+           return part == any_string_ ||
+                  (nodes_[part].op == Op::kNot && nodes_[nodes_[part].a].bounded);
+         });
 }
 
 bool Terms::is_loop(TermId term, Loop& loop) const {

@@ -82,6 +82,10 @@ class Terms {
   };
   bool is_loop(TermId term, Loop& loop) const;
 
+  // Whether it is any_string() less some texts of bounded length: every text of characters goes on
+  // to one that belongs to it.
+  bool is_nearly_any_string(TermId term) const;
+
   size_t size() const { return nodes_.size(); }
   Budget& budget() { return budget_; }
 
@@ -93,6 +97,7 @@ class Terms {
     bool plain = true;      // no complement or intersection within: live unless kNever
     bool utf8 = false;      // every text is whole, valid UTF-8
     bool one_char = false;  // every text is one character
+    bool bounded = true;    // the texts have a greatest length, and no complement is within
     uint32_t a = 0;         // kBytes: set; kConcat, kNot, kRepeat: term; lists: begin in lists_
     uint32_t b = 0;         // kConcat: term; kRepeat: min; lists: count
     uint32_t c = 0;         // kRepeat: max
