@@ -46,6 +46,7 @@ struct StringStep {
 // The automaton over characters, by their UTF-8 bytes: state 0 is dead, all others lead somewhere.
 //   uint32_t next(uint32_t state, uint8_t byte);
 //   bool ends(uint32_t state);
+//   bool any_spelling(uint32_t state);  // false: no escapes but for what can't stand for itself
 
 template <class Chars>
 uint32_t read_char(Chars& chars, uint32_t state, char32_t code) {
@@ -125,6 +126,9 @@ bool completes_hex(Chars& chars, uint32_t state, uint32_t n, uint32_t value) {
   const uint32_t n_free = 4 * (4 - n);
   const char32_t first = value << n_free;
   const char32_t last = first | ((1u << n_free) - 1);
+  if (!chars.any_spelling(state)) {
+    return reads_any(chars, state, first, std::min<char32_t>(last, 0x1F));
+  }
   if (first <= 0xDBFF && last >= 0xD800) {
     const char32_t high_first = std::max<char32_t>(first, 0xD800) - 0xD800;
     const char32_t high_last = std::min<char32_t>(last, 0xDBFF) - 0xD800;
@@ -150,6 +154,7 @@ StringStep step_string(Chars& chars, uint32_t state, uint32_t packed_escape, uin
       if (byte < 0x20) return {};
       if (byte != '\\') return inside(chars.next(state, byte));
       for (const char letter : {'"', '\\', '/', 'b', 'f', 'n', 'r', 't'}) {
+        if (letter == '/' && !chars.any_spelling(state)) continue;
         const auto code = static_cast<uint8_t>(short_escape(static_cast<uint8_t>(letter)));
         if (chars.next(state, code) != 0) return inside(state, {Escape::kBackslash});
       }
@@ -161,6 +166,7 @@ StringStep step_string(Chars& chars, uint32_t state, uint32_t packed_escape, uin
         if (!completes_hex(chars, state, 0, 0)) return {};
         return inside(state, {Escape::kHex});
       }
+      if (byte == '/' && !chars.any_spelling(state)) return {};
       if (const char32_t code = short_escape(byte)) {
         return inside(chars.next(state, static_cast<uint8_t>(code)));
       }

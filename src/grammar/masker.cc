@@ -60,7 +60,7 @@ std::vector<TokenTrie::Entry> entries_of(const std::vector<std::string>& tokens)
 Vocabulary::Vocabulary(std::vector<std::string> tokens)
     : tokens_(std::move(tokens)), trie_(entries_of(tokens_)) {
   Program program;
-  free_string_ = walk_string_run(*this, program.terms(), program.terms().any_char());
+  free_string_ = walk_string_run(*this, program, program.terms().any_char());
 }
 
 void Masker::Visited::clear() {
@@ -99,12 +99,12 @@ StateMask Masker::make_state_mask(Within within, TermId term, bool is_run) {
   Terms& terms = program_.terms();
   StateMask state;
   if (within == Within::kString) {
-    if (is_run) return walk_string_run(vocabulary_, terms, term);
-    if (terms.is_nearly_any_string(term)) return walk_nearly_free(vocabulary_, terms, term);
-    state = walk_string(vocabulary_, terms, term);
+    if (is_run) return walk_string_run(vocabulary_, program_, term);
+    if (terms.is_nearly_any_string(term)) return walk_nearly_free(vocabulary_, program_, term);
+    state = walk_string(vocabulary_, program_, term);
   } else {
-    if (is_run) return walk_text_run(vocabulary_, terms, term);
-    state = walk_text(vocabulary_, terms, term);
+    if (is_run) return walk_text_run(vocabulary_, program_, term);
+    state = walk_text(vocabulary_, program_, term);
   }
   if (state.sparse.size() > kSparseMax) {
     state.is_dense = true;
@@ -248,9 +248,9 @@ void Masker::go_within(const Walk& walk, uint32_t node, uint32_t top) {
   };
   const auto inside = [&](uint32_t at) { add_tokens(walk, at); };
   if (frame.kind == Frame::kString) {
-    walk_string_below(walk.trie, program_.terms(), node, frame.x, inside, ends);
+    walk_string_below(walk.trie, program_, node, frame.x, inside, ends);
   } else {
-    walk_text_below(walk.trie, program_.terms(), node, frame.x, inside, ends);
+    walk_text_below(walk.trie, program_, node, frame.x, inside, ends);
   }
 }
 

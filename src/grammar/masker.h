@@ -71,6 +71,7 @@ class Masker {
   // Fills in the tokens that the text may go on with. False where a limit was met.
   // Requires: the matcher is of this program; the mask has the vocabulary's size.
   bool fill(Matcher& matcher, TokenMask& mask);
+  size_t n_bytes() const { return n_kept_bytes_; }
 
  private:
   enum class Within : uint8_t { kText, kString };

@@ -45,6 +45,26 @@ bool Matcher::allows(std::string_view bytes) {
   return allowed;
 }
 
+bool Matcher::is_only_way(std::string_view bytes) {
+  program_.budget().set_steps(kTokenStepsMax);
+  const size_t mark = stacks_.mark();
+  Tops at = tops_, next, on;
+  bool only = true;
+  for (size_t i = 0; i < bytes.size() && only; ++i) {
+    only = !at.ended;
+    for (unsigned byte = 0; byte < 256 && only; ++byte) {
+      stacks_.step(at.nodes, static_cast<uint8_t>(byte), next);
+      const bool leads_on = !next.nodes.empty() || next.ended;
+      const bool is_own = byte == static_cast<uint8_t>(bytes[i]);
+      only = leads_on == is_own && stacks_.ok();
+      if (is_own) std::swap(on, next);
+    }
+    std::swap(at, on);
+  }
+  stacks_.forget(mark);
+  return only;
+}
+
 Result<bool> accepts(Program& program, std::string_view text) {
   Matcher matcher(program);
   bool accepted = true;

@@ -20,6 +20,8 @@ class Matcher {
   bool accept(std::string_view bytes);
   // Whether accept() would be true; changes nothing.
   bool allows(std::string_view bytes);
+  // Whether the text can go on with nothing but these bytes, and can't end before them.
+  bool is_only_way(std::string_view bytes);
   // Whether the text may end here.
   bool may_end() const { return tops_.ended; }
   // False once a limit was met: the text must not go on.

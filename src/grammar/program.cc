@@ -92,7 +92,7 @@ void Program::step_value(const Frame& frame, uint8_t byte, Moves& moves) {
 }
 
 void Program::step_string_frame(const Frame& frame, uint8_t byte, Moves& moves) {
-  TermChars chars{terms_};
+  TermChars chars(*this);
   const StringStep step = step_string(chars, frame.x, frame.y, byte);
   if (step.result == StringStep::kDead) return;
   if (step.result == StringStep::kClosed) {

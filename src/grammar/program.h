@@ -131,6 +131,9 @@ class Program {
   Budget& budget() { return budget_; }
 
   Frame root;
+  // Whether JSON strings that are not free (keys, enums, patterns) may be spelled with escapes that
+  // they don't need. Texts that are checked may; answers may not, so that what is known is forced.
+  bool needless_escapes = true;
   std::vector<ValueNode> values;
   std::vector<ObjectNode> objects;
   std::vector<ArrayNode> arrays;

@@ -60,6 +60,7 @@ struct Program::KeyChars {
     const ObjectNode::TreeNode& node = object.tree[place];
     return node.ends && program.may_add(object, seen, node.key_begin);
   }
+  bool any_spelling(uint32_t) const { return program.needless_escapes; }
   bool leads_on(uint32_t place) const {
     const ObjectNode::TreeNode& node = object.tree[place];
     for (uint32_t key = node.key_begin; key < node.key_end; ++key) {

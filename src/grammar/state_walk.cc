@@ -30,15 +30,15 @@ void walk(const TokenTrie& trie, uint32_t node, TermId term, Visit visit) {
 
 // Reads one byte of a JSON string. True where the walk goes on below.
 template <class Inside, class Ends>
-bool read_string(Terms& terms, uint32_t at, uint8_t byte, const Place& from, Place& to,
+bool read_string(Program& program, uint32_t at, uint8_t byte, const Place& from, Place& to,
                  Inside inside, Ends ends) {
   if (from.escape == 0 && byte >= 0x20 && byte != '"' && byte != '\\') {
-    to = {terms.row(from.term)[byte], 0};
+    to = {program.terms().row(from.term)[byte], 0};
     if (to.term == kNever) return false;
     inside(at);
     return true;
   }
-  TermChars chars{terms};
+  TermChars chars(program);
   const StringStep step = step_string(chars, from.term, from.escape, byte);
   if (step.result == StringStep::kDead) return false;
   if (step.result == StringStep::kClosed) {
@@ -85,34 +85,34 @@ void finish_run(const Vocabulary& vocabulary, Rests& rests, StateMask& state) {
 
 }  // namespace
 
-void walk_text_below(const TokenTrie& trie, Terms& terms, uint32_t node, TermId term, AtNode inside,
-                     AtNode ends) {
+void walk_text_below(const TokenTrie& trie, Program& program, uint32_t node, TermId term,
+                     AtNode inside, AtNode ends) {
   walk(trie, node, term, [&](uint32_t at, uint8_t byte, const Place& from, Place& to) {
-    to.term = terms.row(from.term)[byte];
+    to.term = program.terms().row(from.term)[byte];
     if (to.term == kNever) return false;
     inside(at);
-    if (terms.nullable(to.term)) ends(at);
+    if (program.terms().nullable(to.term)) ends(at);
     return to.term != kEmpty;
   });
 }
 
-void walk_string_below(const TokenTrie& trie, Terms& terms, uint32_t node, TermId term,
+void walk_string_below(const TokenTrie& trie, Program& program, uint32_t node, TermId term,
                        AtNode inside, AtNode ends) {
   const auto closed = [&](uint32_t at) {
     inside(at);
     ends(at);
   };
   walk(trie, node, term, [&](uint32_t at, uint8_t byte, const Place& from, Place& to) {
-    return read_string(terms, at, byte, from, to, inside, closed);
+    return read_string(program, at, byte, from, to, inside, closed);
   });
 }
 
-StateMask walk_text(const Vocabulary& vocabulary, Terms& terms, TermId term) {
+StateMask walk_text(const Vocabulary& vocabulary, Program& program, TermId term) {
   StateMask state;
   Rests rests(vocabulary);
   const TokenTrie& trie = vocabulary.trie();
   walk_text_below(
-      trie, terms, 0, term,
+      trie, program, 0, term,
       [&](uint32_t at) {
         for (const auto& token : trie.tokens(at)) state.sparse.push_back(token.id);
       },
@@ -121,7 +121,7 @@ StateMask walk_text(const Vocabulary& vocabulary, Terms& terms, TermId term) {
   return state;
 }
 
-StateMask walk_string(const Vocabulary& vocabulary, Terms& terms, TermId term) {
+StateMask walk_string(const Vocabulary& vocabulary, Program& program, TermId term) {
   StateMask state;
   Rests rests(vocabulary);
   const TokenTrie& trie = vocabulary.trie();
@@ -129,49 +129,50 @@ StateMask walk_string(const Vocabulary& vocabulary, Terms& terms, TermId term) {
     const auto inside = [&](uint32_t node) {
       for (const auto& token : trie.tokens(node)) state.sparse.push_back(token.id);
     };
-    return read_string(terms, at, byte, from, to, inside,
+    return read_string(program, at, byte, from, to, inside,
                        [&](uint32_t node) { rests.add(node, 0, true); });
   });
   state.rests = rests.trie();
   return state;
 }
 
-StateMask walk_nearly_free(const Vocabulary& vocabulary, Terms& terms, TermId term) {
+StateMask walk_nearly_free(const Vocabulary& vocabulary, Program& program, TermId term) {
   StateMask state;
   state.is_nearly_free = true;
   walk(vocabulary.trie(), 0, term, [&](uint32_t at, uint8_t byte, const Place& from, Place& to) {
-    if (byte == '"' && from.escape == 0 && !terms.nullable(from.term)) state.no_ends.push_back(at);
+    if (byte == '"' && from.escape == 0 && !program.terms().nullable(from.term))
+      state.no_ends.push_back(at);
     const auto nothing = [](uint32_t) {};
-    return read_string(terms, at, byte, from, to, nothing, nothing) &&
-           (to.term != terms.any_string() || to.escape != 0);
+    return read_string(program, at, byte, from, to, nothing, nothing) &&
+           (to.term != program.terms().any_string() || to.escape != 0);
   });
   return state;
 }
 
-StateMask walk_text_run(const Vocabulary& vocabulary, Terms& terms, TermId one) {
+StateMask walk_text_run(const Vocabulary& vocabulary, Program& program, TermId one) {
   StateMask state;
   Rests rests(vocabulary);
   const TokenTrie& trie = vocabulary.trie();
-  const TermId any = terms.repeat(one, 0, kNoMax);
+  const TermId any = program.terms().repeat(one, 0, kNoMax);
   std::vector<uint32_t> n_chars(trie.depth_max() + 1);
   walk(trie, 0, any, [&](uint32_t at, uint8_t byte, const Place& from, Place& to) {
     const size_t depth = trie.nodes()[at].depth;
-    to.term = terms.row(from.term)[byte];
+    to.term = program.terms().row(from.term)[byte];
     if (to.term == kNever) return false;
     const uint32_t n = n_chars[depth] = n_chars[depth - 1] + !is_continuation(byte);
     for (const auto& token : trie.tokens(at)) state.counted.push_back({n, token.id});
-    if (terms.nullable(to.term)) rests.add(at, n, false);
+    if (program.terms().nullable(to.term)) rests.add(at, n, false);
     return true;
   });
   finish_run(vocabulary, rests, state);
   return state;
 }
 
-StateMask walk_string_run(const Vocabulary& vocabulary, Terms& terms, TermId one) {
+StateMask walk_string_run(const Vocabulary& vocabulary, Program& program, TermId one) {
   StateMask state;
   Rests rests(vocabulary);
   const TokenTrie& trie = vocabulary.trie();
-  const TermId any = terms.repeat(one, 0, kNoMax);
+  const TermId any = program.terms().repeat(one, 0, kNoMax);
   std::vector<uint32_t> n_chars(trie.depth_max() + 1);
   walk(trie, 0, any, [&](uint32_t at, uint8_t byte, const Place& from, Place& to) {
     const size_t depth = trie.nodes()[at].depth;
@@ -182,7 +183,7 @@ StateMask walk_string_run(const Vocabulary& vocabulary, Terms& terms, TermId one
     const auto inside = [&](uint32_t node) {
       for (const auto& token : trie.tokens(node)) state.counted.push_back({n + begins, token.id});
     };
-    return read_string(terms, at, byte, from, to, inside,
+    return read_string(program, at, byte, from, to, inside,
                        [&](uint32_t node) { rests.add(node, n, true); });
   });
   finish_run(vocabulary, rests, state);

@@ -3,6 +3,7 @@
 //
 // Threads: immutable once made.
 #pragma once
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -32,6 +33,14 @@ class TokenMask {
   // The token in it where there is just one, else -1.
   TokenId only() const;
   size_t n_vocab() const { return n_vocab_; }
+  template <class Visit>
+  void for_each(Visit visit) const {  // in order
+    for (size_t i = 0; i < words_.size(); ++i) {
+      for (uint64_t word = words_[i]; word != 0; word &= word - 1) {
+        visit(static_cast<TokenId>(i * 64 + static_cast<size_t>(std::countr_zero(word))));
+      }
+    }
+  }
   std::span<const uint64_t> words() const { return words_; }
   bool operator==(const TokenMask&) const = default;
 
