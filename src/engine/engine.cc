@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "engine/held_answer.h"
 
 namespace maru::engine {
 
@@ -62,6 +63,7 @@ struct Engine::Sequence {
   std::optional<Sampler> sampler;
   std::optional<StopMatcher> matcher;
   std::vector<std::string> stop;
+  std::optional<HeldAnswer> held;  // where there is a grammar
   std::string cache_salt;
   WorkClass work_class = WorkClass::kInteractive;
   std::vector<PrefixClaims::Key> keys;  // of the prompt's blocks
@@ -111,7 +113,11 @@ Engine::Engine(model::Model& model, std::unique_ptr<model::KvStore> kv, const To
                   .n_running_user_max = options.n_running_user_max,
                   .n_waiting_user_max = options.n_waiting_user_max}),
       scratch_(n_vocab_, options.kernels->ops),
-      n_step_tokens_(kStepTokensFirst) {}
+      n_step_tokens_(kStepTokensFirst) {
+  for (size_t id = 0; id < tokens.size(); ++id) {
+    if (tokens.is_eog(static_cast<TokenId>(id))) eog_.push_back(static_cast<TokenId>(id));
+  }
+}
 
 Engine::~Engine() = default;
 
@@ -144,6 +150,7 @@ void Engine::submit(SequenceId id, GenerateJob job) {
   sequence->matcher.emplace(job.stop);
   sequence->stop = std::move(job.stop);
   sequence->cache_salt = std::move(job.cache_salt);
+  if (job.grammar != nullptr) sequence->held.emplace(job.grammar, eog_, job.ignore_eos);
   sequence->ignore_eos = job.ignore_eos;
   sequence->want_logprobs = job.sampling.want_logprobs;
   sequence->work_class = job.claim.work_class;
@@ -235,6 +242,7 @@ bool Engine::step() {
     const size_t n_rows = sequence.score ? work.n_tokens : (has_new ? 1 : 0);
     const auto rows = std::span(logits_).subspan(row * n_vocab_, n_rows * n_vocab_);
     row += n_rows;
+    const size_t n_before = sequence.tokens.size();
     if (sequence.score) {
       score(sequence, rows, n_rows);
     } else if (has_new) {
@@ -243,7 +251,7 @@ bool Engine::step() {
     if (sequence.ended) {
       sequences_.erase(work.id);
     } else {
-      scheduler_.advance(work, has_new ? 1 : 0);
+      scheduler_.advance(work, sequence.tokens.size() - n_before);
     }
   }
   if (archive_ != nullptr) archive_->save(kSaveBlocks);
@@ -447,7 +455,13 @@ void Engine::adapt_budget(double seconds, size_t n_tokens, const StepSeconds& wa
 }
 
 void Engine::generate(Sequence& sequence, std::span<float> logits) {
-  const auto draw = sequence.sampler->draw(logits, sequence.tokens, scratch_);
+  std::span<const uint64_t> allowed;
+  if (sequence.held) {
+    auto next = sequence.held->allowed();
+    if (!next.ok()) return fail(sequence, std::move(next).error());
+    allowed = *next;
+  }
+  const auto draw = sequence.sampler->draw(logits, sequence.tokens, scratch_, allowed);
   if (!draw) {
     return fail(sequence, Error::corrupt("the model gave no usable numbers; its file may be "
                                          "damaged"));
@@ -457,22 +471,45 @@ void Engine::generate(Sequence& sequence, std::span<float> logits) {
     sequence.usage.prompt_seconds = seconds_since(sequence.admitted_ns);
   }
   sequence.usage.generate_seconds = seconds_since(sequence.first_token_ns);
-  if (tokens_.is_eog(draw->id) && !sequence.ignore_eos) {
+  if (tokens_.is_eog(draw->id) && (!sequence.ignore_eos || sequence.held)) {
     return finish(sequence, FinishReason::kStop);
   }
+  if (sequence.held) {
+    if (auto accepted = sequence.held->accept(draw->id); !accepted.ok()) {
+      return fail(sequence, std::move(accepted).error());
+    }
+  }
   Delta delta;
-  delta.ids = {draw->id};
   if (sequence.want_logprobs) delta.logprobs = {make_logprob(*draw)};
-  sequence.matcher->feed(tokens_.text(draw->id), delta.text);
-  sequence.tokens.push_back(draw->id);
+  const bool goes_on = append(sequence, draw->id, delta) && append_forced(sequence, delta);
+  sink_(sequence.id, std::move(delta));
+  if (goes_on) return;
+  const bool is_whole =
+      sequence.matcher->found() || (sequence.held && sequence.held->is_complete());
+  finish(sequence, is_whole ? FinishReason::kStop : FinishReason::kLength);
+}
+
+// False where the answer ends with this token.
+bool Engine::append(Sequence& sequence, TokenId token, Delta& delta) {
+  delta.ids.push_back(token);
+  sequence.matcher->feed(tokens_.text(token), delta.text);
+  sequence.tokens.push_back(token);
   ++sequence.usage.n_generated;
   ++totals_.n_tokens_generated;
-  sink_(sequence.id, std::move(delta));
-  if (sequence.matcher->found()) {
-    finish(sequence, FinishReason::kStop);
-  } else if (sequence.tokens.size() == sequence.n_tokens_end) {
-    finish(sequence, FinishReason::kLength);
+  if (sequence.matcher->found() || sequence.tokens.size() == sequence.n_tokens_end) return false;
+  return !sequence.held || !sequence.held->is_complete();
+}
+
+// Tokens that the grammar leaves no choice about. The next step evaluates them with the one before
+// them. False where the answer ends with the last.
+bool Engine::append_forced(Sequence& sequence, Delta& delta) {
+  if (!sequence.held || sequence.want_logprobs) return true;  // who wants those gets them for each
+  for (size_t i = 0; i < kForcedTokensMax; ++i) {
+    const TokenId token = sequence.held->forced();
+    if (token < 0 || !sequence.held->accept(token).ok()) return true;
+    if (!append(sequence, token, delta)) return false;
   }
+  return true;
 }
 
 TokenLogprob Engine::make_logprob(const Sampler::Draw& draw) const {

@@ -117,6 +117,8 @@ class Engine {
   void forward(const std::vector<Work>& batch);
   void adapt_budget(double seconds, size_t n_tokens, const StepSeconds& wanted);
   void generate(Sequence& sequence, std::span<float> logits);
+  bool append(Sequence& sequence, TokenId token, Delta& delta);
+  bool append_forced(Sequence& sequence, Delta& delta);
   void score(Sequence& sequence, std::span<const float> rows, size_t n_rows);
   TokenLogprob make_logprob(const Sampler::Draw& draw) const;
   void finish(Sequence& sequence, FinishReason reason);
@@ -129,6 +131,7 @@ class Engine {
   const Clock& clock_;
   const EngineOptions options_;
   const size_t n_vocab_;
+  std::vector<TokenId> eog_;  // of the vocabulary
   Sink sink_;
   std::unique_ptr<model::KvStore> kv_;
   BlockPool pool_;

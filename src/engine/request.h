@@ -4,6 +4,7 @@
 // prompts as text. Threads: plain values.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 
 #include "base/result.h"
 #include "engine/sampling.h"
+#include "grammar/constraint.h"
 #include "model/pooling.h"
 
 namespace maru::engine {
@@ -39,6 +41,8 @@ struct GenerateJob {
   std::string cache_salt = {};  // KV is reused only between equal salts
   bool echo_prompt_ids = false;
   Claim claim = {};
+  // What the answer must look like; null: anything. Over the vocabulary of the engine's model.
+  std::shared_ptr<grammar::CompiledGrammar> grammar = {};
 };
 
 // The log-probability of every id given those before it, and the likeliest tokens of the last rows.

@@ -108,6 +108,24 @@ void keep_front_with_mass(double mass, Sampler::Scratch& scratch, Rank rank) {
   }
 }
 
+// Tokens behind the last word are not allowed.
+void forbid_others(std::span<float> logits, std::span<const uint64_t> allowed) {
+  constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+  for (size_t begin = 0; begin < logits.size(); begin += 64) {
+    const auto part = logits.subspan(begin, std::min<size_t>(64, logits.size() - begin));
+    uint64_t word = begin / 64 < allowed.size() ? allowed[begin / 64] : 0;
+    if (word == ~uint64_t{0}) continue;
+    if (word == 0) {
+      std::ranges::fill(part, kForbidden);
+      continue;
+    }
+    for (float& logit : part) {
+      if ((word & 1) == 0) logit = kForbidden;
+      word >>= 1;
+    }
+  }
+}
+
 }  // namespace
 
 Sampler::Scratch::Scratch(size_t n_vocab, const kernels::OpsTable& table)
@@ -127,10 +145,12 @@ Sampler::Sampler(const SamplingParams& params) : params_(params), rng_(params.se
 }
 
 std::optional<Sampler::Draw> Sampler::draw(std::span<float> logits,
-                                           std::span<const TokenId> history, Scratch& scratch) {
+                                           std::span<const TokenId> history, Scratch& scratch,
+                                           std::span<const uint64_t> allowed) {
   CHECK(logits.size() <= scratch.n_seen.size());
   if (params_.want_logprobs) scratch.raw.assign(logits.begin(), logits.end());
   penalize(logits, history, scratch);
+  if (!allowed.empty()) forbid_others(logits, allowed);
   const LogitRow row(logits, scratch.ops, scratch.row);
   if (!std::isfinite(row.best())) return std::nullopt;
   Draw draw;

@@ -56,8 +56,10 @@ class Sampler {
 
   // Empty where no logit is finite or the best is not (a damaged model).
   // Shapes: logits [n_vocab], changed in place. `history` is the sequence so far, prompt included.
+  // `allowed`: one bit for each token that may be drawn, the rest of the vocabulary may not; empty:
+  // all may.
   std::optional<Draw> draw(std::span<float> logits, std::span<const TokenId> history,
-                           Scratch& scratch);
+                           Scratch& scratch, std::span<const uint64_t> allowed = {});
 
  private:
   void penalize(std::span<float> logits, std::span<const TokenId> history, Scratch& scratch) const;

@@ -25,6 +25,7 @@ class TokenTable {
   explicit TokenTable(const std::vector<Token>& tokens);
   explicit TokenTable(const text::Tokenizer& tokenizer);
 
+  size_t size() const { return flags_.size(); }
   // Control tokens are written out. Empty for ids that the vocabulary does not have: some models
   // have more rows than tokens.
   std::string_view bytes(TokenId id) const;

@@ -19,14 +19,9 @@ CompiledGrammar::CompiledGrammar(std::unique_ptr<Program> program,
 
 Result<std::shared_ptr<CompiledGrammar>> CompiledGrammar::make(
     const GrammarSpec& spec, std::shared_ptr<const Vocabulary> vocabulary) {
-  auto program = compile(spec);
-  if (!program.ok()) {
-    Error error = std::move(program).error();
-    if (error.code != ErrorCode::kUnsupported) error.code = ErrorCode::kInvalidArgument;
-    return error;
-  }
+  MARU_TRY(program, compile(spec));
   return std::shared_ptr<CompiledGrammar>(
-      new CompiledGrammar(std::move(program).value(), std::move(vocabulary)));
+      new CompiledGrammar(std::move(program), std::move(vocabulary)));
 }
 
 void CompiledGrammar::note() {

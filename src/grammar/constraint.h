@@ -16,8 +16,7 @@ namespace maru::grammar {
 
 class CompiledGrammar {
  public:
-  // Errors: those of compile(); all are kInvalidArgument or kUnsupported, since the caller can only
-  // send another grammar.
+  // Errors: those of compile().
   static Result<std::shared_ptr<CompiledGrammar>> make(
       const GrammarSpec& spec, std::shared_ptr<const Vocabulary> vocabulary);
 

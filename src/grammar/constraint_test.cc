@@ -32,7 +32,7 @@ std::string forced_text(const std::string& schema, std::string text) {
 TEST(Constraint, ForcesTheLongestTokensOfTheOnlyWay) {
   const std::string one = R"({"type":"object","properties":{"name":{"const":true}},
       "required":["name"],"additionalProperties":false})";
-  EXPECT_EQ(forced_text(one, ""), "");  // `{"` goes on where there may be white space
+  EXPECT_EQ(forced_text(one, ""), "");             // `{"` goes on where there may be white space
   EXPECT_EQ(forced_text(one, "{\""), "name\"|");   // no other key, and no needless escape
   EXPECT_EQ(forced_text(one, "{\"n"), "a|me\"|");  // `ame"` is no token
   EXPECT_EQ(forced_text(one, "{\"name\":t"), "r|u|e|");

@@ -41,9 +41,7 @@ Result<std::unique_ptr<Program>> compile_choice(const std::vector<std::string>& 
   return of_term(std::move(program), term, "choice");
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Program>> compile(const GrammarSpec& spec) {
+Result<std::unique_ptr<Program>> compile_any(const GrammarSpec& spec) {
   if (spec.source.size() > kSourceBytesMax) {
     return Error::exhausted(
         fmt::format("a grammar has at most {} bytes, not {}", kSourceBytesMax, spec.source.size()));
@@ -61,6 +59,14 @@ Result<std::unique_ptr<Program>> compile(const GrammarSpec& spec) {
       return compile_choice(spec.choices);
   }
   return Error::internal("an unknown kind of grammar");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Program>> compile(const GrammarSpec& spec) {
+  auto program = compile_any(spec);
+  if (program.ok() || program.error().code != ErrorCode::kResourceExhausted) return program;
+  return Error::invalid(program.error().message);
 }
 
 }  // namespace maru::grammar

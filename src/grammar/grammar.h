@@ -26,8 +26,8 @@ struct GrammarSpec {
   bool operator==(const GrammarSpec&) const = default;
 };
 
-// Errors: kInvalidArgument (what is wrong with it), kUnsupported (what can't be compiled),
-// kResourceExhausted (the limit met). Nothing of a grammar is ever ignored.
+// Errors: kInvalidArgument (what is wrong with it, or the limit met: waiting helps nobody) and
+// kUnsupported (what can't be compiled). Nothing of a grammar is ever ignored.
 Result<std::unique_ptr<Program>> compile(const GrammarSpec& spec);
 
 }  // namespace maru::grammar

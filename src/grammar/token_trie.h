@@ -30,6 +30,7 @@ class TokenMask {
   void clear() { words_.assign(words_.size(), 0); }
   void add_all(const TokenMask& other);
   size_t count() const;
+  bool empty() const { return count() == 0; }
   // The token in it where there is just one, else -1.
   TokenId only() const;
   size_t n_vocab() const { return n_vocab_; }

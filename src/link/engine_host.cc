@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "engine/embedder.h"
+#include "link/grammar_cache.h"
 #include "link/harden.h"
 #include "link/host_io.h"
 #include "text/continue_message.h"
@@ -185,6 +186,8 @@ class Host {
   Result<std::vector<TokenId>> encode(const ChatPrompt& prompt) const;
   Result<std::vector<TokenId>> encode(const TextPrompt& prompt) const;
   Result<std::vector<TokenId>> encode(TokensPrompt& prompt) const { return std::move(prompt.ids); }
+  Result<std::shared_ptr<grammar::CompiledGrammar>> compile(
+      const std::optional<grammar::GrammarSpec>& spec);
   Result<void> need_tokenizer() const;
   Result<void> need_engine() const;
   Result<void> need_text_engine() const;
@@ -193,6 +196,7 @@ class Host {
   const Clock& clock_;
   HostWriter& writer_;
   EngineThread* engine_;  // null where no weights were loaded
+  GrammarCache grammars_;
 };
 
 Result<void> Host::need_tokenizer() const {
@@ -243,8 +247,15 @@ Result<std::vector<TokenId>> Host::encode(const TextPrompt& prompt) const {
       prompt.text, {.parse_special = prompt.parse_special, .add_special = prompt.add_special});
 }
 
+Result<std::shared_ptr<grammar::CompiledGrammar>> Host::compile(
+    const std::optional<grammar::GrammarSpec>& spec) {
+  if (!spec) return std::shared_ptr<grammar::CompiledGrammar>();
+  return grammars_.get(*spec, *loaded_.tokens);
+}
+
 Result<void> Host::serve(RequestId id, GenerateRequest& request) {
   MARU_TRY_VOID(need_text_engine());
+  MARU_TRY(grammar, compile(request.grammar));
   MARU_TRY(ids, std::visit([&](auto& prompt) { return encode(prompt); }, request.prompt));
   engine_->post({id, engine::GenerateJob{.prompt = std::move(ids),
                                          .sampling = std::move(request.sampling),
@@ -253,7 +264,8 @@ Result<void> Host::serve(RequestId id, GenerateRequest& request) {
                                          .ignore_eos = request.ignore_eos,
                                          .cache_salt = std::move(request.cache_salt),
                                          .echo_prompt_ids = request.echo_prompt_ids,
-                                         .claim = std::move(request.claim)}});
+                                         .claim = std::move(request.claim),
+                                         .grammar = std::move(grammar)}});
   return {};
 }
 

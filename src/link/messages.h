@@ -17,6 +17,7 @@
 #include "engine/check_job.h"
 #include "engine/request.h"
 #include "engine/stop_matcher.h"
+#include "grammar/grammar.h"
 #include "model/pooling.h"
 
 namespace maru::link {
@@ -91,8 +92,11 @@ struct GenerateRequest {
   bool ignore_eos = false;
   bool echo_prompt_ids = false;  // Started carries the prompt's ids
   std::string cache_salt = {};   // from the caller's rights; KV is shared between equal salts only
-  engine::Claim claim = {};      // whose it is, from the caller's rights, and how urgent
+  std::optional<grammar::GrammarSpec> grammar = {};  // what the answer must look like
+  engine::Claim claim = {};  // whose it is, from the caller's rights, and how urgent
 };
+// Error::param of a grammar that is refused.
+inline constexpr std::string_view kGrammarParam = "grammar";
 inline constexpr size_t kStopMax = engine::kStopStringsMax;
 inline constexpr size_t kStopBytesMax = engine::kStopStringBytesMax;
 

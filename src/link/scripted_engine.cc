@@ -190,6 +190,14 @@ void ScriptedEngine::start(RequestId id, GenerateRequest& request) {
   if (checked.ok())
     checked = engine::check_context(prompt->size(), request.max_tokens, script_.card.n_ctx);
   if (!checked.ok()) return writer_.write(id, Failed{checked.error()});
+  if (request.grammar) {  // refused as the real one does; the script says what is answered
+    auto compiled = grammar::compile(*request.grammar);
+    if (!compiled.ok()) {
+      Error error = std::move(compiled).error();
+      error.param = kGrammarParam;
+      return writer_.write(id, Failed{std::move(error)});
+    }
+  }
   auto reply = choose(request, *prompt);
   if (!reply.ok()) return writer_.write(id, Failed{reply.error()});
   std::vector<RequestId> ended;

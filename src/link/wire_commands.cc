@@ -1,6 +1,10 @@
 // link/wire_commands.cc - the commands of the engine protocol: what the client sends.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "base/base64.h"
 #include "link/fields.h"
 #include "link/wire.h"
@@ -102,6 +106,43 @@ Result<engine::SamplingParams> decode_sampling(const Json& value) {
   return p;
 }
 
+constexpr std::pair<grammar::GrammarKind, std::string_view> kGrammarKinds[] = {
+    {grammar::GrammarKind::kJsonSchema, "json_schema"},
+    {grammar::GrammarKind::kRegex, "regex"},
+    {grammar::GrammarKind::kGbnf, "gbnf"},
+    {grammar::GrammarKind::kChoice, "choice"}};
+
+Json grammar_json(const std::optional<grammar::GrammarSpec>& spec) {
+  if (!spec) return nullptr;
+  const auto kind = std::ranges::find(kGrammarKinds, spec->kind,
+                                      &std::pair<grammar::GrammarKind, std::string_view>::first);
+  return {{"kind", kind->second}, {"source", spec->source}, {"choices", spec->choices}};
+}
+
+Result<std::optional<grammar::GrammarSpec>> decode_grammar(const Json& value) {
+  if (value.is_null()) return std::optional<grammar::GrammarSpec>();
+  Fields fields(value, "grammar");
+  grammar::GrammarSpec spec;
+  const std::string name = fields.text("kind");
+  const auto kind = std::ranges::find(kGrammarKinds, name,
+                                      &std::pair<grammar::GrammarKind, std::string_view>::second);
+  if (kind == std::end(kGrammarKinds)) {
+    fields.fail("kind", "json_schema, regex, gbnf or choice");
+  } else {
+    spec.kind = kind->first;
+  }
+  spec.source = fields.text("source");
+  for (const Json& choice : fields.array("choices", kWireListMax)) {
+    if (!choice.is_string()) {
+      fields.fail("choices", "an array of strings");
+      break;
+    }
+    spec.choices.push_back(choice.get<std::string>());
+  }
+  MARU_TRY_VOID(fields.finish());
+  return std::optional(std::move(spec));
+}
+
 // One put() and one get_() per command; `out` and `fields` already hold type and id.
 
 void put(Json& out, const Hello& hello) { out["version"] = hello.version; }
@@ -127,6 +168,7 @@ void put(Json& out, const GenerateRequest& request) {
   out["max_tokens"] = request.max_tokens ? Json(*request.max_tokens) : Json(nullptr);
   out["ignore_eos"] = request.ignore_eos;
   out["echo_prompt_ids"] = request.echo_prompt_ids;
+  out["grammar"] = grammar_json(request.grammar);
   out["cache_salt"] = request.cache_salt;
   out["user"] = request.claim.user;
   out["weight"] = request.claim.weight;
@@ -206,6 +248,12 @@ Command get_generate(Fields& fields) {
   request.max_tokens = fields.optional_count("max_tokens");
   request.ignore_eos = fields.boolean("ignore_eos");
   request.echo_prompt_ids = fields.boolean("echo_prompt_ids");
+  auto grammar = decode_grammar(fields.any("grammar"));
+  if (grammar.ok()) {
+    request.grammar = std::move(grammar).value();
+  } else {
+    fields.fail(std::move(grammar).error());
+  }
   request.cache_salt = fields.text("cache_salt");
   request.claim.user = fields.text("user");
   request.claim.weight = static_cast<uint32_t>(fields.count("weight", UINT32_MAX));

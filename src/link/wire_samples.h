@@ -27,6 +27,7 @@ inline std::vector<Command> sample_commands() {
   GenerateRequest chat_request{.prompt = chat, .sampling = sample_sampling(), .stop = {"\n", "끝"}};
   chat_request.max_tokens = 7;
   chat_request.cache_salt = "salt";
+  chat_request.grammar = {grammar::GrammarKind::kChoice, "s", {"a", "b"}};
   chat_request.claim = {"u1", 7, engine::WorkClass::kBackground};
   GenerateRequest text_request{.prompt = TextPrompt{"half \xEB\xA7", true, false}};
   text_request.echo_prompt_ids = true;

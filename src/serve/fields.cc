@@ -19,7 +19,6 @@ constexpr FieldUse kIgnored = FieldUse::kIgnored;
 constexpr double kTokensMax = 1 << 20;
 constexpr double kAnyInteger = 18446744073709551615.0;
 constexpr std::string_view kNoTools = "tools are not supported yet";
-constexpr std::string_view kNoGrammar = "constrained output is not supported yet";
 
 // Sorted by kind: what to generate, how to draw, what is refused, what has no effect.
 constexpr auto kTable = std::to_array<FieldRow>({
@@ -114,6 +113,22 @@ constexpr auto kTable = std::to_array<FieldRow>({
      .type = kObject,
      .note = "token id to a number from -100 to 100; at most 1,024"},
 
+    {.name = "response_format",
+     .type = kObject,
+     .note =
+         "type text, json_object or json_schema (with json_schema.schema); what is supported is "
+         "in docs/grammars.md, the rest is refused"},
+    {.name = "json_schema", .type = kObject, .note = "a JSON schema; at most one of these fields"},
+    {.name = "grammar", .type = kString, .note = "GBNF; empty: none"},
+    {.name = "structured_outputs",
+     .type = kObject,
+     .note =
+         "one of json (a schema, or its text), regex, choice (array of strings), grammar (GBNF)"},
+    {.name = "guided_json", .type = kObject, .note = "as structured_outputs.json"},
+    {.name = "guided_regex", .type = kString, .note = "as structured_outputs.regex"},
+    {.name = "guided_choice", .type = kArray, .note = "as structured_outputs.choice"},
+    {.name = "guided_grammar", .type = kString, .note = "as structured_outputs.grammar"},
+
     {.name = "tools",
      .endpoints = kChatEndpoint,
      .use = kRefused,
@@ -134,17 +149,6 @@ constexpr auto kTable = std::to_array<FieldRow>({
      .use = kRefused,
      .neutral = R"(["none","auto"])",
      .note = kNoTools},
-    {.name = "response_format",
-     .use = kRefused,
-     .neutral = R"([{"type":"text"}])",
-     .note = kNoGrammar},
-    {.name = "grammar", .use = kRefused, .neutral = R"([""])", .note = kNoGrammar},
-    {.name = "json_schema", .use = kRefused, .note = kNoGrammar},
-    {.name = "structured_outputs", .use = kRefused, .note = kNoGrammar},
-    {.name = "guided_json", .use = kRefused, .note = kNoGrammar},
-    {.name = "guided_regex", .use = kRefused, .note = kNoGrammar},
-    {.name = "guided_choice", .use = kRefused, .note = kNoGrammar},
-    {.name = "guided_grammar", .use = kRefused, .note = kNoGrammar},
     {.name = "modalities",
      .endpoints = kChatEndpoint,
      .use = kRefused,

@@ -1,5 +1,7 @@
 """`maru serve` on real models, through the official openai client."""
 import concurrent.futures
+import json
+import re
 
 import openai
 import pytest
@@ -138,3 +140,53 @@ def test_a_flooding_user_does_not_shut_out_another(real):
     assert real.engine(CHAT_MODEL)["n_running"] >= 60
     for stream in flood:
         stream.close()
+
+
+INVOICE = {"type": "object", "additionalProperties": False, "required": ["city", "population", "big"],
+           "properties": {"city": {"type": "string", "maxLength": 12},
+                          "population": {"type": "integer", "minimum": 1000, "maximum": 50_000_000},
+                          "big": {"type": "boolean"}}}
+
+
+@needs_model(CHAT_MODEL)
+@pytest.mark.parametrize("temperature", [0, 1.5])
+def test_an_answer_held_to_a_schema(real, temperature):
+    """Valid whatever is drawn, alone and in a stream; several at once share the grammar."""
+    form = {"type": "json_schema", "json_schema": {"name": "city", "strict": True, "schema": INVOICE}}
+    reply = ask(real, response_format=form, temperature=temperature, seed=11, n=3, max_tokens=400)
+    texts = [choice.message.content for choice in reply.choices]
+    assert all(choice.finish_reason == "stop" for choice in reply.choices), texts
+    chunks = ask(real, response_format=form, temperature=temperature, seed=11, max_tokens=400, stream=True)
+    texts.append("".join(c.choices[0].delta.content or "" for c in chunks if c.choices))
+    assert texts[-1] == texts[0]
+    for text in texts:
+        value = json.loads(text)
+        assert set(value) == {"city", "population", "big"}
+        assert len(value["city"]) <= 12 and 1000 <= value["population"] <= 50_000_000
+        assert isinstance(value["population"], int) and isinstance(value["big"], bool)
+
+
+@needs_model(CHAT_MODEL)
+def test_other_ways_to_hold_an_answer(real):
+    def text(**more):
+        return ask(real, temperature=1.5, seed=2, max_tokens=200, **more).choices[0].message.content
+
+    assert isinstance(json.loads(text(response_format={"type": "json_object"})), dict)
+    assert text(extra_body={"guided_choice": ["Paris", "Rome"]}) in ("Paris", "Rome")
+    assert re.fullmatch("[A-Z][a-z]{2,5}!", text(extra_body={"structured_outputs": {"regex": "[A-Z][a-z]{2,5}!"}}))
+    assert re.fullmatch(r"(<\w>)+", text(extra_body={"grammar": 'root ::= ("<" [a-z] ">"){1,9}'}))
+
+
+@needs_model(CHAT_MODEL)
+@pytest.mark.parametrize("more", [
+    {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "x"}}}},
+    {"extra_body": {"guided_regex": r"(a)\1"}},
+    {"extra_body": {"grammar": "root ::= root"}},
+    {"extra_body": {"guided_json": {"type": "array", "uniqueItems": True}}},
+    {"extra_body": {"guided_json": {"enum": ["x" * 70_000]}}},
+])
+def test_a_grammar_that_cannot_be_compiled_is_refused(real, more):
+    with pytest.raises(openai.BadRequestError) as error:
+        ask(real, **more)
+    assert error.value.body["param"] == "grammar"
+    assert error.value.body["message"]

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "serve/openai/chat_messages.h"
+#include "serve/openai/grammar_fields.h"
 
 namespace maru::serve::openai {
 namespace {
@@ -134,6 +135,8 @@ Result<GenerateJob> read_common(Fields& fields, Endpoint endpoint, GenerateReque
   request.stop = std::move(stop);
   MARU_TRY(claim, read_claim(fields));
   request.claim = std::move(claim);
+  MARU_TRY(grammar, read_grammar(fields));
+  request.grammar = std::move(grammar);
   request.ignore_eos = fields.flag("ignore_eos");
   if (fields.find("max_tokens") != nullptr) {
     request.max_tokens = static_cast<size_t>(fields.integer("max_tokens"));
