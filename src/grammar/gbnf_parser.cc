@@ -196,14 +196,20 @@ class Parser {
     if (take("\\")) return escape();
     if (done()) return 0;
     const Utf8Char c = decode_utf8(source_.substr(at_));
-    if (!c.valid) fail("bytes that are not UTF-8");
-    at_ += c.n_bytes;
+    if (c.valid) {
+      at_ += c.n_bytes;
+    } else {
+      fail("bytes that are not UTF-8");
+    }
     return c.code;
   }
 
   char32_t escape() {
-    const char letter = peek();
-    ++at_;
+    if (done()) {
+      fail("a backslash at the end");
+      return 0;
+    }
+    const char letter = source_[at_++];
     const size_t n_hex = letter == 'x' ? 2 : letter == 'u' ? 4 : letter == 'U' ? 8 : 0;
     if (n_hex > 0) {
       char32_t code = 0;
@@ -212,7 +218,10 @@ class Parser {
         const int digit = c >= '0' && c <= '9'                 ? c - '0'
                           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
                                                                : -1;
-        if (digit < 0) fail(fmt::format("\\{} without {} hexadecimal digits", letter, n_hex));
+        if (digit < 0) {
+          fail(fmt::format("\\{} without {} hexadecimal digits", letter, n_hex));
+          return 0;
+        }
         code = code * 16 + static_cast<char32_t>(digit);
       }
       if (code > 0x10FFFF) fail("no such character");

@@ -66,6 +66,9 @@ TEST(Gbnf, RefusesWhatItCannotUse) {
        "GBNF: rule \"root\" begins with itself, or leads to one that does; write the repetition to "
        "the right"},
       {"root ::= \"a\" root", "GBNF: no text belongs to the grammar"},
+      {"root ::= \"\\", "GBNF, line 1: a backslash at the end"},
+      {"root ::= \"\\u12", "GBNF, line 1: \\u without 4 hexadecimal digits"},
+      {"root ::= \"a\xff", "GBNF, line 1: bytes that are not UTF-8"},
       {"root ::= [b-a]", "GBNF, line 1: a range whose end is before its beginning"},
   };
   for (const auto& [source, message] : kCases) EXPECT_EQ(gbnf(source, "a"), message) << source;

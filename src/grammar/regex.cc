@@ -244,8 +244,11 @@ class Parser {
 
   char32_t next_char() {
     const Utf8Char c = decode_utf8(source_.substr(at_));
-    if (!c.valid) fail("bytes that are not UTF-8");
-    at_ += c.n_bytes;
+    if (c.valid) {
+      at_ += c.n_bytes;
+    } else {
+      fail("bytes that are not UTF-8");
+    }
     return c.code;
   }
 

@@ -47,7 +47,8 @@ TEST(Regex, Search) {
 }
 
 TEST(Regex, RefusesWhatItDoesNotMean) {
-  for (const char* bad : {"(", ")", "[", "a**", "*a", "[b-a]", "\\", "a{3,2}", "(?<n", "\\u12"}) {
+  for (const char* bad :
+       {"(", ")", "[", "a**", "*a", "[b-a]", "\\", "a{3,2}", "(?<n", "\\u12", "a\xff"}) {
     const auto program = compile_text(GrammarKind::kRegex, bad);
     ASSERT_FALSE(program.ok()) << bad;
     EXPECT_EQ(program.error().code, ErrorCode::kInvalidArgument) << program.error().message;
