@@ -74,7 +74,7 @@ def losses(files):
         entry = find_entry(files, goal.model, goal.cell, goal.threads)
         for peer, least in goal.least.items():
             summary = results.summarize(entry, peer) if entry else None
-            if summary and (summary["ratio"] < least or summary["verdict"] != "win"):
+            if summary and (summary["ratio"] < least or summary["verdict"] in ("loss", "even")):
                 label = f"{goal.model}, {parse_cell(goal.cell).label()}"
                 threads = "" if goal.threads == 2 else f", {goal.threads} thread"
                 missed.append((summary["ratio"] / least, summary["ratio"] < 1,
