@@ -12,6 +12,8 @@ namespace {
 
 // Of a node with its place in the tables, roughly.
 constexpr size_t kNodeBytes = 96;
+// The most terms that are joined or met at once.
+constexpr size_t kListMax = 1 << 16;
 
 uint64_t mix(uint64_t hash, uint64_t value) {
   hash ^= value + 0x9E3779B97F4A7C15u + (hash << 6) + (hash >> 2);
@@ -171,6 +173,10 @@ void Terms::flatten(Op op, std::vector<TermId>& terms) const {
       continue;
     }
     const auto parts = list(node);
+    if (terms.size() + parts.size() > kListMax) {  // long before memory is felt
+      budget_.step(UINT64_MAX);
+      return terms.clear();
+    }
     terms[i] = terms.back();
     terms.pop_back();
     terms.insert(terms.end(), parts.begin(), parts.end());

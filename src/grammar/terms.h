@@ -122,7 +122,7 @@ class Terms {
   TermId multiple(const Multiple& state);
   TermId derive(TermId term, uint8_t byte);
   TermId derive_multiple(const Multiple& state, uint8_t byte);
-  void first_sets(TermId term, std::vector<ByteSet>& sets) const;
+  void first_sets(TermId term, std::vector<ByteSet>& sets, std::vector<bool>& seen);
   const Row& make_row(TermId term);
   std::vector<TermId> successors(TermId term, Row& raw);
 

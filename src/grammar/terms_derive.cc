@@ -78,8 +78,12 @@ TermId Terms::derive_multiple(const Multiple& state, uint8_t byte) {
   return multiple(next);
 }
 
-// The sets of bytes that decide where the term goes next.
-void Terms::first_sets(TermId term, std::vector<ByteSet>& sets) const {
+// The sets of bytes that decide where the term goes next. `seen`, by term: what `sets` has already,
+// so that the shared ends of thousands of terms are looked at once.
+void Terms::first_sets(TermId term, std::vector<ByteSet>& sets, std::vector<bool>& seen) {
+  budget_.step();
+  if (seen[term] || budget_.exhausted()) return;
+  seen[term] = true;
   const Node& node = nodes_[term];
   switch (node.op) {
     case Op::kNever:
@@ -88,21 +92,24 @@ void Terms::first_sets(TermId term, std::vector<ByteSet>& sets) const {
     case Op::kBytes:
       sets.push_back(sets_[node.a]);
       return;
-    case Op::kConcat:
+    case Op::kConcat:  // a loop, since texts are long
       for (TermId at = term;;) {
         const Node& here = nodes_[at];
-        if (here.op != Op::kConcat) return first_sets(at, sets);
-        first_sets(here.a, sets);
+        first_sets(here.a, sets, seen);
         if (!nullable(here.a)) return;
         at = here.b;
+        if (nodes_[at].op != Op::kConcat) return first_sets(at, sets, seen);
+        budget_.step();
+        if (seen[at] || budget_.exhausted()) return;
+        seen[at] = true;
       }
     case Op::kOr:
     case Op::kAnd:
-      for (const TermId part : list(node)) first_sets(part, sets);
+      for (const TermId part : list(node)) first_sets(part, sets, seen);
       return;
     case Op::kNot:
     case Op::kRepeat:
-      return first_sets(node.a, sets);
+      return first_sets(node.a, sets, seen);
     case Op::kMultiple:
       sets.push_back(ByteSet::of('.'));
       for (uint8_t digit = '0'; digit <= '9'; ++digit) sets.push_back(ByteSet::of(digit));
@@ -113,7 +120,8 @@ void Terms::first_sets(TermId term, std::vector<ByteSet>& sets) const {
 // Fills `raw` (dead terms included) and gives the distinct terms in it, but kNever.
 std::vector<TermId> Terms::successors(TermId term, Row& raw) {
   std::vector<ByteSet> sets;
-  first_sets(term, sets);
+  std::vector<bool> seen(nodes_.size());
+  first_sets(term, sets, seen);
   std::ranges::sort(sets);
   const auto [begin, end] = std::ranges::unique(sets);
   sets.erase(begin, end);
