@@ -64,29 +64,51 @@ TEST(Client, TellsHowFarALoadIs) {
   EXPECT_EQ(told, (std::vector<std::pair<uint64_t, uint64_t>>{{1, 3}, {2, 3}, {3, 3}}));
 }
 
-// An engine with this fault and a clock that goes on until its request has ended.
+// Moves by hand, and can wait until the watchdog has looked at it: so a test knows what that did.
+class WatchedClock final : public Clock {
+ public:
+  int64_t monotonic_ns() const override {
+    ++n_reads_;
+    return now_ns_;
+  }
+  int64_t unix_seconds() const override { return now_ns_ / 1'000'000'000; }
+  void advance(int64_t delta_ns) { now_ns_ += delta_ns; }
+  // Returns when the watchdog, which has work, has looked at the new time.
+  void advance_seen(int64_t delta_ns) {
+    advance(delta_ns);
+    // The first of these reads may have begun before.
+    for (const uint64_t enough = n_reads_ + 3; n_reads_ < enough;) std::this_thread::yield();
+  }
+
+ private:
+  mutable std::atomic<uint64_t> n_reads_ = 0;
+  std::atomic<int64_t> now_ns_ = 0;
+};
+
+// An engine with this fault. Where it survives the cancel, the clock stands still from then on;
+// else it goes on until the engine is given up.
 void expect_given_up(const std::string& fault, bool survives) {
   auto script = parse_script(
       fmt::format(R"({{"echo": true, "replies": [{{"match": "x", "text": "a b c", "fault": "{}",
                       "fault_after": 1}}]}})",
                   fault));
   ASSERT_TRUE(script.ok());
-  ManualClock clock;
+  WatchedClock clock;
   const auto client =
       start_in_process([&](int fd) { serve_scripted(fd, *script, {.clock = &kClock}); }, {},
                        {.clock = &clock, .look_every_ms = 1});
   ASSERT_TRUE(client.ok());
   Recorder stuck;
-  std::atomic<bool> ended = false;
-  (*client)->generate(text_request("x"), [&](GenerateEvent event) {
-    const bool last = is_last(event);
-    stuck.record(std::move(event));
-    ended = ended || last;
-  });
-  stuck.wait_for(2);  // Started and the piece before the fault
-  while (!ended) {
-    clock.advance_ns(kCancelGraceNs);
-    std::this_thread::yield();
+  (*client)->generate(text_request("x"), stuck.sink());
+  stuck.wait_for(2);                 // Started and the piece before the fault
+  clock.advance_seen(kPingAfterNs);  // a ping
+  clock.advance_seen(kPingAfterNs);  // another
+  const int64_t rest_ns = kStuckAfterNs - 2 * kPingAfterNs;
+  if (survives) {
+    clock.advance(rest_ns);  // the cancel; once it is answered nobody looks any more
+  } else {
+    clock.advance_seen(rest_ns);
+    clock.advance(kCancelGraceNs);
   }
   const auto events = stuck.wait();
   EXPECT_EQ(text_of(events), "a ");
