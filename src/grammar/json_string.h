@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/hex.h"
 #include "base/utf8.h"
 
 namespace maru::grammar {
@@ -114,12 +115,6 @@ inline char32_t short_escape(uint8_t letter) {
   }
 }
 
-inline int hex_digit(uint8_t byte) {
-  if (byte >= '0' && byte <= '9') return byte - '0';
-  if ((byte | 32) >= 'a' && (byte | 32) <= 'f') return (byte | 32) - 'a' + 10;
-  return -1;
-}
-
 // Whether \u with these digits of `n` so far can be completed.
 template <class Chars>
 bool completes_hex(Chars& chars, uint32_t state, uint32_t n, uint32_t value) {
@@ -181,7 +176,7 @@ StringStep step_string(Chars& chars, uint32_t state, uint32_t packed_escape, uin
     default:
       return {};
   }
-  const int digit = hex_digit(byte);
+  const int digit = hex_digit(static_cast<char>(byte));
   if (digit < 0) return {};
   const uint32_t value = escape.value * 16 + static_cast<uint32_t>(digit);
   const uint32_t n = escape.n + 1;

@@ -8,17 +8,11 @@
 #include <chrono>
 #include <utility>
 
+#include "base/hex.h"
 #include "base/utf8.h"
 
 namespace maru::serve {
 namespace {
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 // What the pattern's "{name}" matches of the path (may be empty for an exact match), or nothing.
 std::optional<std::string_view> match_path(std::string_view pattern, std::string_view path) {

@@ -1,17 +1,8 @@
 #include "text/encoder.h"
 
+#include "base/hex.h"
+
 namespace maru::text {
-namespace {
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return -1;
-}
-
-}  // namespace
-
 void append_with_spaces(std::string_view piece, std::string& out) {
   while (!piece.empty()) {
     const size_t mark = std::min(piece.find(kSpaceMark), piece.size());

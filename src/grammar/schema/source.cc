@@ -6,6 +6,8 @@
 #include <array>
 #include <charconv>
 
+#include "base/hex.h"
+
 namespace maru::grammar {
 namespace {
 
@@ -30,19 +32,14 @@ std::string resolved(const std::string& base, const std::string& reference) {
   return base.substr(0, base.rfind('/') + 1) + reference;
 }
 
-int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if ((c | 32) >= 'a' && (c | 32) <= 'f') return (c | 32) - 'a' + 10;
-  return -1;
-}
-
 // %41 is A, then ~1 is / and ~0 is ~.
 std::string pointer_token(std::string_view token) {
   std::string bytes, text;
   for (size_t i = 0; i < token.size(); ++i) {
-    const bool encoded =
-        token[i] == '%' && i + 2 < token.size() && hex(token[i + 1]) >= 0 && hex(token[i + 2]) >= 0;
-    bytes += encoded ? static_cast<char>(hex(token[i + 1]) * 16 + hex(token[i + 2])) : token[i];
+    const bool encoded = token[i] == '%' && i + 2 < token.size() && hex_digit(token[i + 1]) >= 0 &&
+                         hex_digit(token[i + 2]) >= 0;
+    bytes += encoded ? static_cast<char>(hex_digit(token[i + 1]) * 16 + hex_digit(token[i + 2]))
+                     : token[i];
     if (encoded) i += 2;
   }
   for (size_t i = 0; i < bytes.size(); ++i) {
