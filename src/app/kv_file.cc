@@ -55,15 +55,6 @@ Result<std::string> identity(const std::filesystem::path& path) {
                      info.st_mtim.tv_nsec);
 }
 
-std::string unhex(std::string_view digits) {
-  std::string bytes;
-  for (size_t i = 0; i + 1 < digits.size(); i += 2) {
-    const auto value = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
-    bytes += static_cast<char>(value(digits[i]) * 16 + value(digits[i + 1]));
-  }
-  return bytes;
-}
-
 }  // namespace
 
 std::filesystem::path KvFile::path_for(const std::filesystem::path& home,
@@ -104,7 +95,7 @@ Result<KvFile> KvFile::open(const std::filesystem::path& home, const std::filesy
   const std::string text = master + fmt::format("maru kv 1\n{}\n{}\n{}\n{}\n", MARU_VERSION,
                                                 program_identity, model_identity, n_ctx);
   hash.update(std::as_bytes(std::span(text)));
-  file.secret_ = unhex(hash.hex());
+  file.secret_ = hash.digest();
   return file;
 }
 

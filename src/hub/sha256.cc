@@ -27,12 +27,16 @@ void Sha256::update(std::span<const std::byte> bytes) {
   CHECK(EVP_DigestUpdate(context_, bytes.data(), bytes.size()) == 1);
 }
 
-std::string Sha256::hex() {
+std::string Sha256::digest() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned n = 0;
   CHECK(EVP_DigestFinal_ex(context_, digest.data(), &n) == 1);
+  return {digest.begin(), digest.begin() + n};
+}
+
+std::string Sha256::hex() {
   std::string text;
-  for (unsigned i = 0; i < n; ++i) text += fmt::format("{:02x}", digest[i]);
+  for (const char byte : digest()) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
   return text;
 }
 

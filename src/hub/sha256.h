@@ -24,7 +24,9 @@ class Sha256 {
   Sha256& operator=(const Sha256&) = delete;
 
   void update(std::span<const std::byte> bytes);
-  // 64 lower-case hex digits. Requires: called once; nothing is added after it.
+  // 32 bytes, or 64 lower-case hex digits. Requires: one is called, once; nothing is added after
+  // it.
+  std::string digest();
   std::string hex();
 
   // Adds the first n_bytes of a file, read in pieces; on_bytes (may be empty) is told the count so
