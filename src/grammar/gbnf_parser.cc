@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/utf8.h"
+#include "grammar/cursor.h"
 
 namespace maru::grammar {
 namespace {
@@ -16,9 +17,9 @@ bool is_name_char(char c) {
   return ((c | 32) >= 'a' && (c | 32) <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-class Parser {
+class Parser : Cursor {
  public:
-  Parser(Terms& terms, std::string_view source) : terms_(terms), source_(source) {}
+  Parser(Terms& terms, std::string_view source) : Cursor(source), terms_(terms) {}
 
   Result<GbnfTree> parse() {
     rule_number("root");
@@ -41,13 +42,6 @@ class Parser {
     const auto line = std::ranges::count(source_.substr(0, at_), '\n') + 1;
     error_ = Error::invalid(fmt::format("GBNF, line {}: {}", line, what));
     at_ = source_.size();
-  }
-  bool done() const { return at_ >= source_.size(); }
-  char peek() const { return done() ? '\0' : source_[at_]; }
-  bool take(std::string_view text) {
-    if (!source_.substr(at_).starts_with(text)) return false;
-    at_ += text.size();
-    return true;
   }
   void skip_space(bool newlines) {
     while (!done()) {
@@ -195,13 +189,9 @@ class Parser {
   char32_t character() {
     if (take("\\")) return escape();
     if (done()) return 0;
-    const Utf8Char c = decode_utf8(source_.substr(at_));
-    if (c.valid) {
-      at_ += c.n_bytes;
-    } else {
-      fail("bytes that are not UTF-8");
-    }
-    return c.code;
+    const auto code = take_char();
+    if (!code) fail("bytes that are not UTF-8");
+    return code.value_or(0);
   }
 
   char32_t escape() {
@@ -212,20 +202,10 @@ class Parser {
     const char letter = source_[at_++];
     const size_t n_hex = letter == 'x' ? 2 : letter == 'u' ? 4 : letter == 'U' ? 8 : 0;
     if (n_hex > 0) {
-      char32_t code = 0;
-      for (size_t i = 0; i < n_hex; ++i, ++at_) {
-        const char c = peek();
-        const int digit = c >= '0' && c <= '9'                 ? c - '0'
-                          : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
-                                                               : -1;
-        if (digit < 0) {
-          fail(fmt::format("\\{} without {} hexadecimal digits", letter, n_hex));
-          return 0;
-        }
-        code = code * 16 + static_cast<char32_t>(digit);
-      }
-      if (code > 0x10FFFF) fail("no such character");
-      return code;
+      const auto code = take_hex(n_hex);
+      if (!code) fail(fmt::format("\\{} without {} hexadecimal digits", letter, n_hex));
+      if (code > char32_t{0x10FFFF}) fail("no such character");
+      return code.value_or(0);
     }
     switch (letter) {
       case 't':
@@ -272,8 +252,6 @@ class Parser {
   }
 
   Terms& terms_;
-  std::string_view source_;
-  size_t at_ = 0;
   GbnfTree tree_;
   std::map<std::string, uint32_t> numbers_;
   std::optional<Error> error_;

@@ -6,8 +6,8 @@
 
 #include <optional>
 
-#include "base/utf8.h"
 #include "grammar/char_set.h"
+#include "grammar/cursor.h"
 
 namespace maru::grammar {
 namespace {
@@ -28,11 +28,11 @@ struct Part {
   bool is_plain() const { return at[0][1] == kNever && at[1][0] == kNever && at[1][1] == kNever; }
 };
 
-class Parser {
+class Parser : Cursor {
  public:
   Parser(Terms& terms, std::string_view source, RegexMatch match)
-      : terms_(terms),
-        source_(source),
+      : Cursor(source),
+        terms_(terms),
         edge_(match == RegexMatch::kSearch ? terms.any_string() : kEmpty) {}
 
   Result<TermId> parse() {
@@ -59,13 +59,6 @@ class Parser {
     error_ =
         unsupported ? Error::unsupported(std::move(message)) : Error::invalid(std::move(message));
     at_ = source_.size();
-  }
-  bool done() const { return at_ >= source_.size(); }
-  bool is_next(std::string_view text) const { return source_.substr(at_).starts_with(text); }
-  bool take(std::string_view text) {
-    if (!is_next(text)) return false;
-    at_ += text.size();
-    return true;
   }
 
   Part alternatives(size_t depth) {
@@ -243,28 +236,9 @@ class Parser {
   }
 
   char32_t next_char() {
-    const Utf8Char c = decode_utf8(source_.substr(at_));
-    if (c.valid) {
-      at_ += c.n_bytes;
-    } else {
-      fail("bytes that are not UTF-8");
-    }
-    return c.code;
-  }
-
-  std::optional<char32_t> hex(size_t n_digits) {
-    char32_t value = 0;
-    for (size_t i = 0; i < n_digits; ++i, ++at_) {
-      const char digit = done() ? ' ' : source_[at_];
-      if (digit >= '0' && digit <= '9') {
-        value = value * 16 + static_cast<char32_t>(digit - '0');
-      } else if ((digit | 32) >= 'a' && (digit | 32) <= 'f') {
-        value = value * 16 + static_cast<char32_t>((digit | 32) - 'a' + 10);
-      } else {
-        return std::nullopt;
-      }
-    }
-    return value;
+    const auto code = take_char();
+    if (!code) fail("bytes that are not UTF-8");
+    return code.value_or(0);
   }
 
   // The \u was read.
@@ -272,16 +246,16 @@ class Parser {
     if (take("{")) {
       const size_t end = source_.find('}', at_);
       const size_t n = end == std::string_view::npos ? 0 : end - at_;
-      const auto code = n >= 1 && n <= 6 ? hex(n) : std::nullopt;
+      const auto code = n >= 1 && n <= 6 ? take_hex(n) : std::nullopt;
       if (!code || *code > 0x10FFFF || !take("}")) fail("a bad \\u{..}");
       return code.value_or(0);
     }
-    const auto code = hex(4);
+    const auto code = take_hex(4);
     if (!code) fail("\\u without four hexadecimal digits");
     if (!code || *code < 0xD800 || *code > 0xDBFF || !is_next("\\u")) return code.value_or(0);
     const size_t back = at_;
     at_ += 2;
-    const auto low = hex(4);
+    const auto low = take_hex(4);
     if (low && *low >= 0xDC00 && *low <= 0xDFFF) {
       return 0x10000 + ((*code - 0xD800) << 10) + (*low - 0xDC00);
     }
@@ -311,7 +285,7 @@ class Parser {
       case 'v':
         return '\v';
       case 'x':
-        if (const auto code = hex(2)) return *code;
+        if (const auto code = take_hex(2)) return *code;
         fail("\\x without two hexadecimal digits");
         return 0;
       case 'u':
@@ -383,9 +357,7 @@ class Parser {
   }
 
   Terms& terms_;
-  std::string_view source_;
   TermId edge_;  // what may stand before and behind
-  size_t at_ = 0;
   std::optional<Error> error_;
 };
 
