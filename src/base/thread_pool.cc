@@ -37,20 +37,19 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::parallel_for(size_t n_chunks, FunctionRef<void(size_t, size_t)> body) {
+void ThreadPool::parallel_for(size_t n_chunks, Body body) {
   n_barriers_.fetch_add(1, std::memory_order_relaxed);
-  const Job job{body};
   if (workers_.empty() || n_chunks <= 1) {
     for (size_t chunk = 0; chunk < n_chunks; ++chunk) body(chunk, 0);
     return;
   }
-  job_ = &job;
+  body_ = &body;
   for (size_t worker = 0; worker < ranges_.size(); ++worker) {
     ranges_[worker].next.store(n_chunks * worker / ranges_.size(), std::memory_order_relaxed);
     ranges_[worker].end = n_chunks * (worker + 1) / ranges_.size();
   }
   n_busy_.store(workers_.size(), std::memory_order_relaxed);
-  epoch_.fetch_add(1);  // publishes job_, ranges_ and n_busy_
+  epoch_.fetch_add(1);  // publishes body_, ranges_ and n_busy_
   if (n_sleeping_.load() > 0) {
     // Taking the lock orders this after a worker's last look at epoch_ before it sleeps.
     {
@@ -58,7 +57,7 @@ void ThreadPool::parallel_for(size_t n_chunks, FunctionRef<void(size_t, size_t)>
     }
     wake_.notify_all();
   }
-  work_on(job, 0);
+  work_on(body, 0);
   for (int spin = 0; n_busy_.load(std::memory_order_acquire) != 0; ++spin) {
     // A worker that lost its core would be waited for in vain by spinning alone.
     if (spin < kSpins) {
@@ -69,13 +68,13 @@ void ThreadPool::parallel_for(size_t n_chunks, FunctionRef<void(size_t, size_t)>
   }
 }
 
-void ThreadPool::work_on(const Job& job, size_t worker) {
+void ThreadPool::work_on(Body body, size_t worker) {
   for (size_t i = 0; i < ranges_.size(); ++i) {
     Range& range = ranges_[(worker + i) % ranges_.size()];
     while (true) {
       const size_t chunk = range.next.fetch_add(1, std::memory_order_relaxed);
       if (chunk >= range.end) break;
-      job.body(chunk, worker);
+      body(chunk, worker);
     }
   }
 }
@@ -97,7 +96,7 @@ void ThreadPool::worker_main(size_t worker) {
   uint64_t seen = 0;
   while (wait_for_job(seen)) {
     ++seen;  // parallel_for waits for every worker, so no epoch is ever skipped
-    work_on(*job_, worker);
+    work_on(*body_, worker);
     n_busy_.fetch_sub(1, std::memory_order_release);
   }
 }

@@ -22,6 +22,8 @@ size_t default_thread_count();
 
 class ThreadPool {
  public:
+  using Body = FunctionRef<void(size_t chunk, size_t worker)>;
+
   // Requires: n_threads >= 1.
   explicit ThreadPool(size_t n_threads);
   ~ThreadPool();
@@ -34,16 +36,13 @@ class ThreadPool {
   // [0, n_threads()); returns when all are done. Each worker has a range of consecutive chunks, so
   // that it reads on where it read before, and takes chunks of other ranges when its own is done.
   // Requires: body does not call back into this pool.
-  void parallel_for(size_t n_chunks, FunctionRef<void(size_t chunk, size_t worker)> body);
+  void parallel_for(size_t n_chunks, Body body);
 
   // How many times parallel_for ended with a barrier since the pool began: the cost model that
   // tests count instead of timing, and a sign of life. From any thread.
   uint64_t n_barriers() const { return n_barriers_.load(std::memory_order_relaxed); }
 
  private:
-  struct Job {
-    FunctionRef<void(size_t, size_t)> body;
-  };
   // What is left of a worker's chunks.
   struct alignas(64) Range {
     std::atomic<size_t> next{0};
@@ -51,13 +50,13 @@ class ThreadPool {
   };
 
   void worker_main(size_t worker);
-  void work_on(const Job& job, size_t worker);
+  void work_on(Body body, size_t worker);
   bool wait_for_job(uint64_t seen);
 
   // One cache line each: workers poll the first while others write the second.
   alignas(64) std::atomic<uint64_t> epoch_{0};  // one more per job
   alignas(64) std::atomic<size_t> n_busy_{0};   // workers that have not finished the current job
-  const Job* job_ = nullptr;
+  const Body* body_ = nullptr;                  // of the current job
   std::atomic<uint64_t> n_barriers_{0};
   std::atomic<bool> stopping_{false};
   std::atomic<size_t> n_sleeping_{0};
