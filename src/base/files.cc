@@ -63,18 +63,11 @@ MappedFile::~MappedFile() {
 
 Result<void> MappedFile::read(size_t offset, std::span<std::byte> to) const {
   CHECK(offset <= bytes_.size() && to.size() <= bytes_.size() - offset);
-  while (!to.empty()) {
-    const ssize_t n = ::pread(fd_, to.data(), to.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Error::io(fmt::format("cannot read a file: {}", std::strerror(errno)));
-    if (n == 0) {
-      return Error::io(fmt::format("cannot read a file: it ends at byte {} and had {} when opened",
-                                   offset, bytes_.size()));
-    }
-    to = to.subspan(static_cast<size_t>(n));
-    offset += static_cast<size_t>(n);
-  }
-  return {};
+  const ssize_t n = read_at(fd_, offset, to);
+  if (n < 0) return Error::io(fmt::format("cannot read a file: {}", std::strerror(errno)));
+  if (static_cast<size_t>(n) == to.size()) return {};
+  return Error::io(fmt::format("cannot read a file: it ends at byte {} and had {} when opened",
+                               offset + static_cast<size_t>(n), bytes_.size()));
 }
 
 void MappedFile::drop(size_t offset, size_t n_bytes) const {
@@ -83,6 +76,19 @@ void MappedFile::drop(size_t offset, size_t n_bytes) const {
   const size_t end = std::min(offset + n_bytes, bytes_.size()) / page * page;
   if (begin >= end) return;
   ::madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
+}
+
+ssize_t read_at(int fd, uint64_t offset, std::span<std::byte> to) {
+  size_t n_read = 0;
+  while (n_read < to.size()) {
+    const ssize_t n =
+        ::pread(fd, to.data() + n_read, to.size() - n_read, static_cast<off_t>(offset + n_read));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return -1;
+    if (n == 0) break;
+    n_read += static_cast<size_t>(n);
+  }
+  return static_cast<ssize_t>(n_read);
 }
 
 Result<std::string> read_file(const std::filesystem::path& path, size_t n_bytes_max) {

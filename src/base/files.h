@@ -3,6 +3,8 @@
 //
 // Threads: free functions are safe from any thread; a MappedFile may be read from any thread.
 #pragma once
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -39,6 +41,10 @@ class MappedFile {
   int fd_;
   std::span<const std::byte> bytes_;
 };
+
+// Fills `to` from a place in an open file; the bytes read are fewer only where the file ends.
+// -1 and errno on an error.
+ssize_t read_at(int fd, uint64_t offset, std::span<std::byte> to);
 
 // Errors: kNotFound; kIo; kResourceExhausted above n_bytes_max.
 Result<std::string> read_file(const std::filesystem::path& path, size_t n_bytes_max);

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/files.h"
 #include "model/model.h"
 
 namespace maru::engine {
@@ -25,16 +26,8 @@ constexpr size_t kTagBytes = 16;
 
 size_t whole_pages(size_t n_bytes) { return (n_bytes + kPage - 1) / kPage * kPage; }
 
-// False at the end of the file or an error.
-bool read_at(int fd, uint64_t offset, std::span<std::byte> to) {
-  while (!to.empty()) {
-    const ssize_t n = ::pread(fd, to.data(), to.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    offset += static_cast<uint64_t>(n);
-    to = to.subspan(static_cast<size_t>(n));
-  }
-  return true;
+bool read_all(int fd, uint64_t offset, std::span<std::byte> to) {
+  return read_at(fd, offset, to) == static_cast<ssize_t>(to.size());
 }
 
 bool write_at(int fd, uint64_t offset, std::span<const std::byte> from) {
@@ -161,7 +154,7 @@ Result<std::unique_ptr<DiskCache>> DiskCache::open(const DiskCacheOptions& optio
   const off_t n_bytes = ::lseek(options.fd, 0, SEEK_END);
   if (n_bytes < 0) return Error::io(fmt::format("the KV file: {}", std::strerror(errno)));
   FileHead head{};
-  const bool is_ours = read_at(options.fd, 0, std::as_writable_bytes(std::span(&head, 1))) &&
+  const bool is_ours = read_all(options.fd, 0, std::as_writable_bytes(std::span(&head, 1))) &&
                        std::memcmp(head.magic, kMagic, sizeof kMagic) == 0 &&
                        head.block_bytes == options.block_bytes &&
                        head.proof == cache->hash("file", bytes_of(head.block_bytes));
@@ -189,7 +182,7 @@ Result<void> DiskCache::scan(uint64_t n_bytes) {
   for (size_t slot = 0; slot < n_slots_; ++slot) {
     Header header;
     const bool is_read =
-        read_at(options_.fd, offset_of(slot), std::as_writable_bytes(std::span(&header, 1)));
+        read_all(options_.fd, offset_of(slot), std::as_writable_bytes(std::span(&header, 1)));
     if (!is_read || header.last_use == 0 || slots_.contains(header.key)) {
       free_.push_back(slot);
       continue;
@@ -226,8 +219,8 @@ bool DiskCache::load(const Key& key, std::span<std::byte> block) {
   const size_t slot = found->second;
   Header header;
   const bool is_whole =
-      read_at(options_.fd, offset_of(slot), std::as_writable_bytes(std::span(&header, 1))) &&
-      read_at(options_.fd, offset_of(slot) + kPage, sealed_) && header.key == key &&
+      read_all(options_.fd, offset_of(slot), std::as_writable_bytes(std::span(&header, 1))) &&
+      read_all(options_.fd, offset_of(slot) + kPage, sealed_) && header.key == key &&
       cipher_->open(header, sealed_, block);
   if (!is_whole) {
     forget(key);
