@@ -15,6 +15,9 @@ namespace maru::kernels {
 
 inline constexpr size_t kActivationBlock = 32;
 
+// Activations of the columns that share a pass over the weights: a part of the L2 cache.
+inline constexpr size_t kColumnBlockBytes = 384 << 10;
+
 // A block below this magnitude counts as zeros.
 inline constexpr float kActivationTiny = 0x1p-100f;
 // A second plane is added when the energy of what the first plane misses is above this part of the

@@ -5,7 +5,6 @@
 //                        docs/formats/numerics.md says
 //   PairMode             an object of it lives while pair_dot is used
 //   kPairTileGroups, kPairTileColumns
-//   kPrefetchBytes, kColumnBlockBytes  as kernels/matmul.inl.h has them
 
 // What is the same for all tiles of a call.
 struct PairCall {

@@ -41,21 +41,9 @@ MARU_NOINLINE void float_tile(const FloatCall& call, const uint8_t* base, size_t
       MARU_UNROLL for (int k = 0; k < 4; ++k) sums[c][g][k] = zero();
     }
   }
-  size_t due = 0, n_asked = 0;
+  Asking<kGroups, kBlockBytes> asking(asked, base, group_bytes);
   for (size_t b = 0; b < n_blocks; ++b) {
-    for (due += asked.lines_per_step; n_asked < due >> 16; ++n_asked) {
-      prefetch(asked.next + n_asked * kLineBytes);
-    }
-    if (asked.near) {
-      const uint8_t* ahead = base + b * kBlockBytes + kPrefetchBytes;
-      // What follows a group in its stream belongs to the next tile.
-      if (ahead >= base + group_bytes) ahead += (kGroups - 1) * group_bytes;
-      MARU_UNROLL for (int g = 0; g < kGroups; ++g) {
-        MARU_UNROLL for (size_t line = 0; line < kBlockBytes; line += kLineBytes) {
-          prefetch(ahead + static_cast<size_t>(g) * group_bytes + line);
-        }
-      }
-    }
+    asking.step(base + b * kBlockBytes);
     unroll<4>([&](auto column) MARU_INLINE_LAMBDA {
       constexpr int k = decltype(column)::value;
       Floats weights[kGroups];

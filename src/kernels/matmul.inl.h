@@ -23,10 +23,6 @@ MARU_INLINE Ints first_ints(const ActivationBlock& x, int h) {
   return Ints{};
 }
 
-// How far ahead of its use a line of weights is asked for where a group is read once. Without it
-// one core streams a matrix at 22 GB/s where it can read 41 (Zen 5; 2 KiB ahead: 32, 4 KiB: 36).
-constexpr size_t kPrefetchBytes = 4096;
-
 // Lines to ask for while a tile is computed, spread evenly over its runs: where several tiles read
 // the same groups, each asks for its part of the groups that follow, so that memory is read all
 // the time and not during the first tile alone.
@@ -50,8 +46,37 @@ MARU_INLINE Ahead ahead_of(size_t t, size_t n_tiles, const uint8_t* base, size_t
   return asked;
 }
 
-// Activations of the columns that share a pass over the weights: a part of the L2 cache.
-constexpr size_t kColumnBlockBytes = 384 << 10;
+// What a tile of kGroups groups from `base` on asks for while it uses kStepBytes of each in a step.
+template <int kGroups, size_t kStepBytes>
+class Asking {
+ public:
+  MARU_INLINE Asking(const Ahead& asked, const uint8_t* base, size_t group_bytes)
+      : asked_(asked), end_(base + group_bytes), group_bytes_(group_bytes) {}
+
+  // at: where the step reads the first group.
+  MARU_INLINE void step(const uint8_t* at) {
+    for (due_ += asked_.lines_per_step; n_asked_ < due_ >> 16; ++n_asked_) {
+      prefetch(asked_.next + n_asked_ * kLineBytes);
+    }
+    if (!asked_.near) return;
+    const uint8_t* ahead = at + kPrefetchBytes;
+    // What follows a group in its stream belongs to the next tile.
+    if (ahead >= end_) ahead += (kGroups - 1) * group_bytes_;
+    MARU_UNROLL for (int g = 0; g < kGroups; ++g) {
+      MARU_UNROLL for (size_t line = 0; line < kStepBytes; line += kLineBytes) {
+        prefetch(ahead + static_cast<size_t>(g) * group_bytes_ + line);
+      }
+    }
+  }
+
+ private:
+  const Ahead& asked_;
+  const uint8_t* end_;
+  size_t group_bytes_;
+  size_t due_ = 0;  // lines in 1/65536
+  size_t n_asked_ = 0;
+};
+
 constexpr size_t kColumnBlockMax = 256;
 
 // One run of kGroups groups, as read by a tile: pointers into the first one's unit.
@@ -140,7 +165,8 @@ MARU_NOINLINE void int8_tile(const Int8Call& call, const uint8_t* base, size_t f
   }
   const size_t group_bytes = call.group.n_bytes;
   const uint8_t* unit = base;
-  size_t run = 0, due = 0, n_asked = 0;
+  Asking<kGroups, kRunBytes> asking(asked, base, group_bytes);
+  size_t run = 0;
   for (size_t u = 0; u < call.group.n_units; ++u) {
     const PackedUnit& parts = call.group.unit(u);
     RunAt at{unit + 4 * lane,
@@ -150,20 +176,8 @@ MARU_NOINLINE void int8_tile(const Int8Call& call, const uint8_t* base, size_t f
              0,
              group_bytes};
     const size_t n_runs = kBlockRuns == kUnitRuns ? kUnitRuns : parts.n_runs;
-    const uint8_t* ahead = unit + kPrefetchBytes;
-    // What follows a group in its stream belongs to the next tile.
-    if (ahead >= base + group_bytes) ahead += (kGroups - 1) * group_bytes;
-    for (size_t i = 0; i < n_runs; ++i, ++run, ahead += kRunBytes) {
-      for (due += asked.lines_per_step; n_asked < due >> 16; ++n_asked) {
-        prefetch(asked.next + n_asked * kLineBytes);
-      }
-      if (asked.near) {
-        MARU_UNROLL for (int g = 0; g < kGroups; ++g) {
-          MARU_UNROLL for (size_t line = 0; line < kRunBytes; line += kLineBytes) {
-            prefetch(ahead + static_cast<size_t>(g) * group_bytes + line);
-          }
-        }
-      }
+    for (size_t i = 0; i < n_runs; ++i, ++run) {
+      asking.step(unit + i * kRunBytes);
       add_run<F>(at, x, run, sums);
       at.low += kLayout.low_bits * kLineBytes;
       at.high += kLayout.high_bits * kLineBytes;

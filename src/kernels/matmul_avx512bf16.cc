@@ -15,10 +15,6 @@ namespace maru::kernels::avx512bf16 {
 namespace {
 #include "kernels/rows_avx512.inl.h"
 
-// As kernels/matmul.inl.h has them.
-constexpr size_t kPrefetchBytes = 4096;
-constexpr size_t kColumnBlockBytes = 384 << 10;
-
 // 16 sums hide the instruction's latency, two groups halve the broadcasts.
 constexpr int kPairTileGroups = 2;
 constexpr int kPairTileColumns = 8;

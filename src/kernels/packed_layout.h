@@ -34,6 +34,10 @@ namespace maru::kernels {
 inline constexpr size_t kGroupRows = 16;
 inline constexpr size_t kLineBytes = 64;
 
+// How far ahead of its use a line of weights is asked for where a group is read once. Without it
+// one core streams a matrix at 22 GB/s where it can read 41 (Zen 5; 2 KiB ahead: 32, 4 KiB: 36).
+inline constexpr size_t kPrefetchBytes = 4096;
+
 inline constexpr size_t kRun = 32;
 
 struct PackedLayout {
