@@ -15,6 +15,7 @@ struct StepSeconds {
 
 namespace {
 
+using model::blocks_for;
 using model::kBlockTokens;
 
 // A step evaluates as many prompt tokens as take about this long: others' tokens, new requests and
@@ -43,8 +44,6 @@ size_t running_max(const model::ModelInfo& info, const EngineOptions& options) {
   if (info.state_bytes == 0) return options.n_running_max;
   return std::min(options.n_running_max, options.n_states / kStatesPerSequence);
 }
-
-size_t blocks_for(size_t n_tokens) { return (n_tokens + kBlockTokens - 1) / kBlockTokens; }
 
 }  // namespace
 

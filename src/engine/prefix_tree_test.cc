@@ -9,10 +9,8 @@
 namespace maru::engine {
 namespace {
 
-using model::kBlockTokens;
+using model::blocks_for;
 using Tokens = std::vector<TokenId>;
-
-size_t blocks_for(size_t n_tokens) { return (n_tokens + kBlockTokens - 1) / kBlockTokens; }
 
 Tokens counting(size_t n, TokenId first = 0) {
   Tokens tokens;

@@ -12,9 +12,7 @@
 namespace maru::engine {
 namespace {
 
-size_t blocks_for(size_t n_tokens) {
-  return (n_tokens + model::kBlockTokens - 1) / model::kBlockTokens;
-}
+using model::blocks_for;
 
 // What it holds once it has grown by the headroom.
 size_t n_blocks_ahead(const Entry& entry) {

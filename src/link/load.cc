@@ -200,7 +200,7 @@ Result<engine::EngineOptions> size_kv(const model::ModelInfo& info, size_t n_ctx
     n_ctx = std::min(info.n_ctx_train, kContextDefaultMax);
     if (n_blocks_memory < n_ctx / kBlockTokens) n_ctx = n_blocks_memory * kBlockTokens;
   }
-  const size_t n_blocks_needed = (n_ctx + kBlockTokens - 1) / kBlockTokens;
+  const size_t n_blocks_needed = model::blocks_for(n_ctx);
   if (n_ctx < 2 || n_blocks_needed > n_blocks_memory) {
     return Error::exhausted(fmt::format(
         "a context of {} tokens needs {} MiB of memory for its keys and values; {} MiB may be used",

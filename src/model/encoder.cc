@@ -104,7 +104,7 @@ Result<void> Encoder::begin(std::span<const std::span<const TokenId>> sequences)
       CHECK(tokens[i] >= 0 && static_cast<size_t>(tokens[i]) < spec_.n_vocab);
       rows_.push_back({tokens[i], i, n_blocks + i / kBlockTokens});
     }
-    n_blocks += (tokens.size() + kBlockTokens - 1) / kBlockTokens;
+    n_blocks += blocks_for(tokens.size());
   }
   const size_t block_bytes =
       spec_.n_head * (head_.k_values() + head_.v_values()) * sizeof(uint16_t);

@@ -26,7 +26,7 @@ class DecoderEmbedding final : public EmbeddingModel {
     std::vector<std::vector<BlockId>> blocks;
     BlockId n_blocks = 0;
     for (const auto& tokens : sequences) {
-      blocks.emplace_back((tokens.size() + kBlockTokens - 1) / kBlockTokens);
+      blocks.emplace_back(blocks_for(tokens.size()));
       for (BlockId& block : blocks.back()) block = n_blocks++;
     }
     MARU_TRY(kv, model_.make_kv_store(n_blocks, sequences.size()));

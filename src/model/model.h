@@ -33,6 +33,9 @@ using BlockId = uint32_t;
 using StateId = uint32_t;
 
 inline constexpr size_t kBlockTokens = 64;  // KV is kept in blocks of this many positions
+constexpr size_t blocks_for(size_t n_tokens) {
+  return (n_tokens + kBlockTokens - 1) / kBlockTokens;
+}
 
 // What the layers above need to know of a model. The family's own numbers stay in its file.
 struct ModelInfo {

@@ -207,7 +207,7 @@ TEST_P(TinyModels, LongContextsDoNotDependOnWhoReadsThem) {
     const auto& from = sequences[i % sequences.size()];
     ids.push_back(from[i * 7 % from.size()]);
   }
-  std::vector<BlockId> blocks((kTokens + kBlockTokens - 1) / kBlockTokens);
+  std::vector<BlockId> blocks(blocks_for(kTokens));
   for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<BlockId>(i);
   const auto last_logits = [&](size_t n_threads, bool one_by_one) {
     const LoadedModel loaded = load(kernels, n_threads);
