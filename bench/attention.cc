@@ -8,10 +8,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <limits>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -19,6 +17,7 @@
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
 #include "kernels/roofs.h"
+#include "options.h"
 #include "timing.h"
 
 namespace maru::kernels {
@@ -88,18 +87,8 @@ class Head {
 };
 
 int run(int argc, char** argv) {
-  std::string isa;
-  double seconds = 0.1;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view flag = argv[i];
-    if (flag == "--isa") isa = argv[i + 1];
-    if (flag == "--seconds") seconds = std::atof(argv[i + 1]);
-  }
-  const KernelTable* table = find_kernels(isa);
-  if (table == nullptr) {
-    fmt::print("no kernels named {} here\n", isa);
-    return 1;
-  }
+  const auto [table, type, seconds] = read_bench_options(argc, argv, 0.1);
+  if (table == nullptr) return 1;
   const SystemClock clock;
   ThreadPool one(1);
   const Roofs roofs = measure_roofs(table->isa, clock, one);

@@ -9,10 +9,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -21,6 +19,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/packed_layout.h"
 #include "kernels/roofs.h"
+#include "options.h"
 #include "timing.h"
 
 namespace maru::kernels {
@@ -102,19 +101,8 @@ void bench_type(const KernelTable& table, DType dtype, double seconds, std::byte
 }
 
 int run(int argc, char** argv) {
-  std::string isa, type;
-  double seconds = 0.2;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view flag = argv[i];
-    if (flag == "--isa") isa = argv[i + 1];
-    if (flag == "--type") type = argv[i + 1];
-    if (flag == "--seconds") seconds = std::atof(argv[i + 1]);
-  }
-  const KernelTable* table = find_kernels(isa);
-  if (table == nullptr) {
-    fmt::print("no kernels named {} here\n", isa);
-    return 1;
-  }
+  const auto [table, type, seconds] = read_bench_options(argc, argv, 0.2);
+  if (table == nullptr) return 1;
   // Huge pages, as the weights of a model lie in.
   void* mapped = ::mmap(nullptr, 2 * kStreamBytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -17,6 +17,7 @@
 
 #include "base/rng.h"
 #include "engine/sampler.h"
+#include "options.h"
 #include "timing.h"
 
 namespace maru::engine {
@@ -81,18 +82,8 @@ std::vector<Cell> make_cells() {
 }
 
 int run(int argc, char** argv) {
-  std::string isa;
-  double seconds = 0.1;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view flag = argv[i];
-    if (flag == "--isa") isa = argv[i + 1];
-    if (flag == "--seconds") seconds = std::atof(argv[i + 1]);
-  }
-  const kernels::KernelTable* table = kernels::find_kernels(isa);
-  if (table == nullptr) {
-    fmt::print("no kernels named {} here\n", isa);
-    return 1;
-  }
+  const auto [table, type, seconds] = read_bench_options(argc, argv, 0.1);
+  if (table == nullptr) return 1;
   fmt::print("isa {}; one thread; microseconds a token\n", table->isa);
   fmt::print("{:18}", "");
   for (const char* kind : {"peaked", "flat"}) {
