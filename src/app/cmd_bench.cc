@@ -6,12 +6,12 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <optional>
 
 #include "app/bench_cell.h"
 #include "app/engine.h"
+#include "app/number_list.h"
 #include "app/terminal.h"
 #include "base/clock.h"
 #include "base/thread_pool.h"
@@ -56,22 +56,9 @@ double median(std::vector<double> values) {
 std::function<Result<void>(const std::string&)> list_setter(
     std::optional<std::vector<size_t>>& list, size_t least, size_t most) {
   return [&list, least, most](const std::string& text) -> Result<void> {
-    list.emplace();
-    const char* at = text.data();
-    const char* const end = at + text.size();
-    while (true) {
-      size_t value = 0;
-      const auto [rest, error] = std::from_chars(at, end, value);
-      const bool good = error == std::errc() && value >= least && value <= most;
-      if (!good || (rest != end && *rest != ',') || list->size() == kListMax) {
-        return Error::invalid(
-            fmt::format("'{}' is not accepted: up to {} numbers from {} to {}, with commas between",
-                        text, kListMax, least, most));
-      }
-      list->push_back(value);
-      if (rest == end) return {};
-      at = rest + 1;
-    }
+    MARU_TRY(numbers, read_number_list(text, kListMax, least, most));
+    list = std::move(numbers);
+    return {};
   };
 }
 

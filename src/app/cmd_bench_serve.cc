@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "app/load_run.h"
+#include "app/number_list.h"
 #include "app/session.h"
 #include "app/terminal.h"
 
@@ -56,20 +57,8 @@ Result<void> set_mixes(std::vector<std::string>& mixes, const std::string& text)
 }
 
 Result<void> set_streams(std::vector<size_t>& streams, const std::string& text) {
-  streams.clear();
-  for (const std::string& part : split(text)) {
-    size_t n = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), n);
-    const bool good = error == std::errc() && end == part.data() + part.size() && n >= 1 &&
-                      n <= kStreamsMax && streams.size() < kListMax;
-    if (!good) {
-      return Error::invalid(
-          fmt::format("'{}' is not accepted: up to {} numbers from 1 to {}, with "
-                      "commas between",
-                      text, kListMax, kStreamsMax));
-    }
-    streams.push_back(n);
-  }
+  MARU_TRY(numbers, read_number_list(text, kListMax, 1, kStreamsMax));
+  streams = std::move(numbers);
   return {};
 }
 
