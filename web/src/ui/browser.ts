@@ -40,11 +40,6 @@ export function isEditable(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && (target.isContentEditable || target.matches('input, textarea, select'));
 }
 
-/** Whether a modal dialog is on the screen: from the moment it is asked for until it has closed. */
-export function isModalOpen(): boolean {
-  return document.querySelector('dialog[open]') !== null;
-}
-
 /** Puts the caret into the message field. */
 export function focusComposer(): void {
   document.querySelector<HTMLTextAreaElement>('#composer')?.focus();

@@ -418,14 +418,27 @@ describe('typing', () => {
     expect(await focused()).toBe('Message');
     expect(await page.locator('#composer').inputValue()).toBe('');
 
-    // A key that comes before the dialog's `close` event, which the browser sends later.
+    // Keys that come after the page has drawn itself anew and before the dialog's `close` event, a task of its own.
+    const closedAndAtOnce = (key: string) =>
+      page.getByRole('dialog').evaluate(async (dialog, key) => {
+        dialog.querySelector<HTMLButtonElement>('header button')?.click();
+        await new Promise<void>(queueMicrotask);
+        document.activeElement?.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+      }, key);
+    const shortcuts = page.getByRole('dialog', { name: 'Keyboard shortcuts' });
     await page.locator('.scroll').focus();
     await page.keyboard.press('?');
-    await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();
-    await page.getByRole('dialog').evaluate((dialog: HTMLDialogElement) => {
-      dialog.close();
-      document.activeElement?.dispatchEvent(new KeyboardEvent('keydown', { key: '/', bubbles: true, cancelable: true }));
-    });
+    await shortcuts.waitFor();
+    await closedAndAtOnce('?');
+    await shortcuts.waitFor();
+    await closedAndAtOnce('/');
+    expect(await focused()).toBe('Message');
+    await shortcuts.waitFor({ state: 'detached' });
+    await page.locator('.scroll').focus();
+    await page.keyboard.press('?');
+    await shortcuts.waitFor();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('/');
     expect(await focused()).toBe('Message');
   });
 });
