@@ -86,11 +86,14 @@ BenchCells::BenchCells(link::Client& client, const BenchOptions& options)
 
 Result<Samples> BenchCells::prefill(size_t n_prompt) {
   if (!fits(n_prompt + 1)) return Samples();
-  if (!is_warm_) MARU_TRY_VOID(run_alone(new_stream(std::min(n_prompt, kWarmUpTokensMax)), 1));
+  // Nothing is kept: each prompt uses the memory of the last one, which has been touched.
+  if (!is_warm_) {
+    MARU_TRY_VOID(run_alone(new_stream(std::min(n_prompt, kWarmUpTokensMax)), 1, false));
+  }
   is_warm_ = true;
   Samples samples;
   for (size_t i = 0; i < options_.repeats; ++i) {
-    MARU_TRY(usage, run_alone(new_stream(n_prompt), 1));
+    MARU_TRY(usage, run_alone(new_stream(n_prompt), 1, false));
     samples.push_back(static_cast<double>(usage.n_prompt) / usage.prompt_seconds);
   }
   return samples;
@@ -103,7 +106,7 @@ Result<Samples> BenchCells::decode(size_t n_before, size_t n_streams) {
   std::vector<Stream> streams;
   for (size_t i = 0; i < n_streams; ++i) {
     streams.push_back(new_stream(n_before));
-    if (n_before > 1) MARU_TRY_VOID(run_alone(streams.back(), 1));
+    if (n_before > 1) MARU_TRY_VOID(run_alone(streams.back(), 1, true));
   }
   Samples samples;
   for (size_t i = 0; i < options_.repeats; ++i) {
@@ -131,9 +134,10 @@ link::GenerateRequest BenchCells::request(const Stream& stream, size_t n_generat
   return request;
 }
 
-Result<link::Usage> BenchCells::run_alone(const Stream& stream, size_t n_generate) {
-  const Answer answer =
-      stream_answer(client_, request(stream, n_generate), [](std::string_view) {});
+Result<link::Usage> BenchCells::run_alone(const Stream& stream, size_t n_generate, bool keep_kv) {
+  link::GenerateRequest asked = request(stream, n_generate);
+  asked.keep_kv = keep_kv;
+  const Answer answer = stream_answer(client_, asked, [](std::string_view) {});
   if (answer.error) return *answer.error;
   if (answer.interrupted) return Error{ErrorCode::kCancelled, "stopped", {}};
   return answer.done->usage;

@@ -51,7 +51,7 @@ class BenchCells {
 
   Stream new_stream(size_t n_prompt);
   link::GenerateRequest request(const Stream& stream, size_t n_generate) const;
-  Result<link::Usage> run_alone(const Stream& stream, size_t n_generate);
+  Result<link::Usage> run_alone(const Stream& stream, size_t n_generate, bool keep_kv);
   Result<double> run_together(const std::vector<Stream>& streams);
   bool fits(size_t n_tokens) const { return n_tokens <= client_.card().n_ctx; }
 

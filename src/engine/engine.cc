@@ -64,6 +64,7 @@ struct Engine::Sequence {
   std::vector<std::string> stop;
   std::optional<HeldAnswer> held;  // where there is a grammar
   std::string cache_salt;
+  bool keep_kv = true;
   WorkClass work_class = WorkClass::kInteractive;
   std::vector<PrefixClaims::Key> keys;  // of the prompt's blocks
   size_t n_keys_done = 0;               // of them, those that it claims no more
@@ -149,6 +150,7 @@ void Engine::submit(SequenceId id, GenerateJob job) {
   sequence->matcher.emplace(job.stop);
   sequence->stop = std::move(job.stop);
   sequence->cache_salt = std::move(job.cache_salt);
+  sequence->keep_kv = job.keep_kv;
   if (job.grammar != nullptr) sequence->held.emplace(job.grammar, eog_, job.ignore_eos);
   sequence->ignore_eos = job.ignore_eos;
   sequence->want_logprobs = job.sampling.want_logprobs;
@@ -559,8 +561,8 @@ void Engine::end(Sequence& sequence, Event last) {
   scheduler_.remove(sequence.id);
   release_claims(sequence, sequence.keys.size());
   const auto evaluated = std::span(sequence.tokens).first(sequence.n_computed);
-  const bool is_good = !std::holds_alternative<Failed>(last);
-  if (!sequence.score && !evaluated.empty() && is_good) {
+  const bool is_kept = sequence.keep_kv && !std::holds_alternative<Failed>(last);
+  if (!sequence.score && !evaluated.empty() && is_kept) {
     tree_.insert(evaluated, sequence.cache_salt, sequence.blocks);
     if (sequence.state) tree_.insert_state(evaluated, sequence.cache_salt, *sequence.state);
     if (archive_ != nullptr) {

@@ -155,6 +155,25 @@ TEST_F(EngineTest, NothingIsReusedAcrossSalts) {
   EXPECT_EQ(ids_of(1), ids_of(2));
 }
 
+TEST_F(EngineTest, NothingIsReusedOfWhatIsNotKept) {
+  const auto engine = make({.n_ctx = 512, .n_blocks = 32});
+  GenerateJob passing = job(counting(150), 5);
+  passing.keep_kv = false;
+  engine->submit(1, passing);
+  run(*engine);
+  EXPECT_EQ(engine->totals().n_blocks_free, 32u);
+  engine->submit(2, job(counting(150), 5));
+  run(*engine);
+  EXPECT_EQ(done(2).usage.n_cached, 0u);
+  engine->submit(3, passing);  // it may use what others left
+  run(*engine);
+  EXPECT_EQ(done(3).usage.n_cached, 149u);
+  engine->submit(4, job(counting(150), 5));
+  run(*engine);
+  EXPECT_EQ(done(4).usage.n_cached, 128u);  // all but the block in which it went on
+  EXPECT_EQ(ids_of(1), ids_of(3));
+}
+
 TEST_F(EngineTest, WhatDoesNotFitWaitsAndThenRuns) {
   const auto engine = make({.n_ctx = 128, .n_blocks = 3});
   engine->submit(1, job(counting(64), 64));

@@ -39,6 +39,7 @@ struct GenerateJob {
   std::optional<size_t> max_tokens = {};  // absent: up to the end of the context
   bool ignore_eos = false;
   std::string cache_salt = {};  // KV is reused only between equal salts
+  bool keep_kv = true;          // after the end, for later prompts that begin alike
   bool echo_prompt_ids = false;
   Claim claim = {};
   // What the answer must look like; null: anything. Over the vocabulary of the engine's model.

@@ -263,6 +263,7 @@ Result<void> Host::serve(RequestId id, GenerateRequest& request) {
                                          .max_tokens = request.max_tokens,
                                          .ignore_eos = request.ignore_eos,
                                          .cache_salt = std::move(request.cache_salt),
+                                         .keep_kv = request.keep_kv,
                                          .echo_prompt_ids = request.echo_prompt_ids,
                                          .claim = std::move(request.claim),
                                          .grammar = std::move(grammar)}});

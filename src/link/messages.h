@@ -92,6 +92,7 @@ struct GenerateRequest {
   bool ignore_eos = false;
   bool echo_prompt_ids = false;  // Started carries the prompt's ids
   std::string cache_salt = {};   // from the caller's rights; KV is shared between equal salts only
+  bool keep_kv = true;           // after the end, for later prompts that begin alike
   std::optional<grammar::GrammarSpec> grammar = {};  // what the answer must look like
   engine::Claim claim = {};  // whose it is, from the caller's rights, and how urgent
 };

@@ -170,6 +170,7 @@ void put(Json& out, const GenerateRequest& request) {
   out["echo_prompt_ids"] = request.echo_prompt_ids;
   out["grammar"] = grammar_json(request.grammar);
   out["cache_salt"] = request.cache_salt;
+  out["keep_kv"] = request.keep_kv;
   out["user"] = request.claim.user;
   out["weight"] = request.claim.weight;
   for (const auto& [work_class, name] : kWorkClasses) {
@@ -255,6 +256,7 @@ Command get_generate(Fields& fields) {
     fields.fail(std::move(grammar).error());
   }
   request.cache_salt = fields.text("cache_salt");
+  request.keep_kv = fields.boolean("keep_kv");
   request.claim.user = fields.text("user");
   request.claim.weight = static_cast<uint32_t>(fields.count("weight", UINT32_MAX));
   const std::string wanted = fields.text("class");

@@ -33,6 +33,7 @@ inline std::vector<Command> sample_commands() {
   text_request.echo_prompt_ids = true;
   GenerateRequest ids_request{.prompt = TokensPrompt{{0, 5, 2147483647}}};
   ids_request.ignore_eos = true;
+  ids_request.keep_kv = false;
   return {
       Hello{},
       LoadRequest{"/m.gguf", 2, 4096, "avx2", true, "t.jinja", 1 << 30, std::string(32, '\xFE')},

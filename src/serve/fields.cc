@@ -69,6 +69,10 @@ constexpr auto kTable = std::to_array<FieldRow>({
      .initial = "false",
      .note = "not together with logprobs"},
     {.name = "ignore_eos", .type = kBool, .initial = "false"},
+    {.name = "cache_prompt",
+     .type = kBool,
+     .initial = "true",
+     .note = "false: nothing of the conversation stays in the prefix cache"},
     {.name = "user",
      .type = kString,
      .note = "whose request it is, for a fair share of the engine and nothing else; at most 256 "
@@ -183,7 +187,6 @@ constexpr auto kTable = std::to_array<FieldRow>({
     {.name = "safety_identifier", .use = kIgnored},
     {.name = "prompt_cache_key", .use = kIgnored, .note = "the cache is keyed by the server alone"},
     {.name = "cache_salt", .use = kIgnored, .note = "the cache is keyed by the server alone"},
-    {.name = "cache_prompt", .use = kIgnored, .note = "prompts are always cached"},
     {.name = "parallel_tool_calls", .endpoints = kChatEndpoint, .use = kIgnored},
     {.name = "prediction", .endpoints = kChatEndpoint, .use = kIgnored},
     {.name = "reasoning_effort", .endpoints = kChatEndpoint, .use = kIgnored},

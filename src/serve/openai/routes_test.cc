@@ -165,6 +165,7 @@ TEST_F(OpenAiRoutesTest, AWholeChatAnswer) {
   EXPECT_EQ(json["ignored_params"], Json::array({"metadata", "frobnicate"}));
   const link::GenerateRequest request = engine_->request(0);
   EXPECT_EQ(request.sampling.seed, 7u);
+  EXPECT_TRUE(request.keep_kv);
   EXPECT_EQ(request.max_tokens, 9u);
   EXPECT_EQ(request.stop, std::vector<std::string>{"x"});
 }
@@ -401,8 +402,9 @@ TEST_F(OpenAiRoutesTest, HarmlessValuesOfRefusedFieldsPass) {
 }
 
 TEST_F(OpenAiRoutesTest, UserAndTierDecideWhoGoesFirst) {
-  auto client = begin_chat(R"(,"user":"ann","service_tier":"flex")");
+  auto client = begin_chat(R"(,"user":"ann","service_tier":"flex","cache_prompt":false)");
   const link::GenerateRequest request = engine_->request(0);
+  EXPECT_FALSE(request.keep_kv);
   EXPECT_EQ(request.claim.user, "ann");
   EXPECT_EQ(request.claim.work_class, engine::WorkClass::kBackground);
   EXPECT_EQ(request.cache_salt, "");  // nothing a client sends is a key of the cache
