@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "base/files.h"
-#include "hub/sha256.h"
+#include "base/sha256.h"
 
 namespace maru::app {
 namespace {
@@ -91,7 +91,7 @@ Result<KvFile> KvFile::open(const std::filesystem::path& home, const std::filesy
   if (::flock(file.fd_, LOCK_EX | LOCK_NB) != 0) {
     return Error::unavailable(fmt::format("'{}' is in use by another server", path.string()));
   }
-  hub::Sha256 hash;
+  Sha256 hash;
   const std::string text = master + fmt::format("maru kv 1\n{}\n{}\n{}\n{}\n", MARU_VERSION,
                                                 program_identity, model_identity, n_ctx);
   hash.update(std::as_bytes(std::span(text)));

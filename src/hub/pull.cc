@@ -14,10 +14,10 @@
 #include <thread>
 
 #include "base/files.h"
+#include "base/sha256.h"
 #include "hub/disk.h"
 #include "hub/ollama_store.h"
 #include "hub/package_fetch.h"
-#include "hub/sha256.h"
 
 namespace maru::hub {
 namespace {

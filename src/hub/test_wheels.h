@@ -11,8 +11,8 @@
 #include <mutex>
 #include <string>
 
+#include "base/sha256.h"
 #include "hub/pip_source.h"
-#include "hub/sha256.h"
 
 namespace maru::hub {
 

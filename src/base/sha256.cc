@@ -1,4 +1,4 @@
-#include "hub/sha256.h"
+#include "base/sha256.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -11,7 +11,7 @@
 #include <cstring>
 #include <vector>
 
-namespace maru::hub {
+namespace maru {
 namespace {
 constexpr size_t kPieceBytes = 1 << 20;
 }
@@ -74,4 +74,10 @@ Result<void> Sha256::update_from_file(const std::filesystem::path& path, uint64_
   return outcome;
 }
 
-}  // namespace maru::hub
+std::string sha256_hex(std::string_view text) {
+  Sha256 hash;
+  hash.update(std::as_bytes(std::span(text)));
+  return hash.hex();
+}
+
+}  // namespace maru

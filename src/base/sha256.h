@@ -1,7 +1,7 @@
-// hub/sha256.h - SHA-256 of files and streams (OpenSSL's libcrypto).
+// base/sha256.h - SHA-256 of files and streams (OpenSSL's libcrypto).
 //
-// hub/ uses it to trust downloads. Threads: one Sha256 belongs to one thread.
-// Source: FIPS 180-4.
+// hub/ uses it to trust downloads, serve/ to say which model gave an answer. Threads: one Sha256
+// belongs to one thread. Source: FIPS 180-4.
 #pragma once
 #include <cstddef>
 #include <filesystem>
@@ -9,12 +9,13 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
 struct evp_md_ctx_st;  // OpenSSL's EVP_MD_CTX
 
-namespace maru::hub {
+namespace maru {
 
 class Sha256 {
  public:
@@ -39,4 +40,7 @@ class Sha256 {
   evp_md_ctx_st* context_;
 };
 
-}  // namespace maru::hub
+// 64 lower-case hex digits.
+std::string sha256_hex(std::string_view text);
+
+}  // namespace maru
