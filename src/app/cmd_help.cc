@@ -1,6 +1,7 @@
 // `maru help [COMMAND]`, `maru help config`, `maru version`.
 #include <sys/utsname.h>
 
+#include "app/build.h"
 #include "app/session.h"
 #include "app/terminal.h"
 
@@ -38,12 +39,13 @@ void add_version(Session& session) {
     if (*json) {
       utsname machine{};
       ::uname(&machine);
-      print_json({{"version", MARU_VERSION},
+      print_json({{"version", kVersion},
+                  {"commit", kCommit},
                   {"compiler", __VERSION__},
                   {"system", machine.sysname},
                   {"machine", machine.machine}});
     } else {
-      print("maru {}\n", MARU_VERSION);
+      print("maru {} ({})\n", kVersion, kCommit);
     }
     return kExitOk;
   });

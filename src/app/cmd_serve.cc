@@ -7,8 +7,10 @@
 #include <atomic>
 #include <semaphore>
 
+#include "app/build.h"
 #include "app/engine.h"
 #include "app/kv_file.h"
+#include "app/model_hash.h"
 #include "app/port_owner.h"
 #include "app/terminal.h"
 #include "link/supervisor.h"
@@ -67,6 +69,7 @@ class Models {
       hub::StoredModel scripted;
       scripted.name = session_.config.model;
       scripted.path = session_.engine_script;
+      scripted.parts = {scripted.path};
       models->push_back(std::move(scripted));
     }
     const auto preferred =
@@ -77,15 +80,15 @@ class Models {
     return std::move(models).value();
   }
 
-  // Only what is in the store, by its name: a request must not name files.
   Result<std::shared_ptr<link::Client>> client(const std::string& id) {
-    for (const hub::StoredModel& model : stored()) {
-      if (model.name != id) continue;
-      link::LoadRequest load = load_request(session_.config);
-      load.path = model.path.string();
-      return supervisor_.client(load);
-    }
-    return Error::not_found(fmt::format("no model \"{}\" is installed", id));
+    MARU_TRY(model, find(id));
+    link::LoadRequest load = load_request(session_.config);
+    load.path = model.path.string();
+    return supervisor_.client(load);
+  }
+  Result<std::vector<std::string>> sha256(const std::string& id) {
+    MARU_TRY(model, find(id));
+    return hashes_.of(model);
   }
 
   std::vector<std::pair<std::string, std::shared_ptr<link::Client>>> running() const {
@@ -103,6 +106,14 @@ class Models {
   const Clock& clock() const { return clock_; }
 
  private:
+  // Only what is in the store, by its name: a request must not name files.
+  Result<hub::StoredModel> find(const std::string& id) const {
+    for (hub::StoredModel& model : stored()) {
+      if (model.name == id) return std::move(model);
+    }
+    return Error::not_found(fmt::format("no model \"{}\" is installed", id));
+  }
+
   // With a file for its conversations, where the settings want one and it can be had.
   static Result<std::unique_ptr<link::Client>> start(const Session& session,
                                                      link::LoadRequest load) {
@@ -124,6 +135,7 @@ class Models {
   const Session& session_;
   const SystemClock clock_;
   const hub::Store store_;
+  ModelHashes hashes_;
   link::Supervisor supervisor_;
 };
 
@@ -140,6 +152,8 @@ std::shared_ptr<serve::Services> make_services(Models& models) {
     return names;
   };
   services->client = [&models](const std::string& id) { return models.client(id); };
+  services->model_sha256 = [&models](const std::string& id) { return models.sha256(id); };
+  services->build = {std::string(kVersion), std::string(kCommit)};
   services->running = [&models] { return models.running(); };
   services->clock = &models.clock();
   services->random = system_random;
@@ -181,7 +195,7 @@ int run_serve(const Session& session) {
   }
   auto store = hub::Store::open(config.home);
   if (!store.ok()) return fail(store.error());
-  log_info("maru {} with {}", MARU_VERSION, dump_json(config_json(config)));
+  log_info("maru {} ({}) with {}", kVersion, kCommit, dump_json(config_json(config)));
 
   StopSignal stop;  // before the address is said: who reads it may end us at once
   Models models(session, std::move(store).value());

@@ -49,6 +49,7 @@ int run(int argc, char** argv) {
   add_score(session);
   add_embed(session);
   add_render(session);
+  add_replay(session);
   add_quantize(session);
   add_dequantize(session);
   add_import(session);

@@ -41,6 +41,7 @@ void add_grammar(Session& session);
 void add_import(Session& session);
 void add_list(Session& session);
 void add_render(Session& session);
+void add_replay(Session& session);
 void add_run(Session& session);
 void add_score(Session& session);
 void add_serve(Session& session);

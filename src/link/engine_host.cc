@@ -183,9 +183,8 @@ class Host {
   }
 
   Result<text::Spans> render(const ChatPrompt& prompt, Json tokens, int64_t now) const;
-  Result<std::vector<TokenId>> encode(const ChatPrompt& prompt) const;
-  Result<std::vector<TokenId>> encode(const TextPrompt& prompt) const;
-  Result<std::vector<TokenId>> encode(TokensPrompt& prompt) const { return std::move(prompt.ids); }
+  Result<std::vector<TokenId>> encode_chat(const ChatPrompt& prompt, int64_t now) const;
+  Result<std::vector<TokenId>> encode(Prompt& prompt, std::optional<int64_t> now = {}) const;
   Result<std::shared_ptr<grammar::CompiledGrammar>> compile(
       const std::optional<grammar::GrammarSpec>& spec);
   Result<void> need_tokenizer() const;
@@ -233,8 +232,8 @@ Result<text::Spans> Host::render(const ChatPrompt& prompt, Json tokens, int64_t 
 }
 
 // A template writes BOS itself, or leaves it to the tokenizer: either way there is one.
-Result<std::vector<TokenId>> Host::encode(const ChatPrompt& prompt) const {
-  MARU_TRY(spans, render(prompt, loaded_.template_tokens, clock_.unix_seconds()));
+Result<std::vector<TokenId>> Host::encode_chat(const ChatPrompt& prompt, int64_t now) const {
+  MARU_TRY(spans, render(prompt, loaded_.template_tokens, now));
   std::vector<TokenId> ids = loaded_.tokenizer->encode(spans, false);
   const text::Vocab& vocab = loaded_.tokenizer->vocab();
   const bool lacks_bos = vocab.add_bos && vocab.bos && (ids.empty() || ids[0] != *vocab.bos);
@@ -242,9 +241,15 @@ Result<std::vector<TokenId>> Host::encode(const ChatPrompt& prompt) const {
   return ids;
 }
 
-Result<std::vector<TokenId>> Host::encode(const TextPrompt& prompt) const {
-  return loaded_.tokenizer->encode(
-      prompt.text, {.parse_special = prompt.parse_special, .add_special = prompt.add_special});
+Result<std::vector<TokenId>> Host::encode(Prompt& prompt, std::optional<int64_t> now) const {
+  if (const auto* chat = std::get_if<ChatPrompt>(&prompt)) {
+    return encode_chat(*chat, now.value_or(clock_.unix_seconds()));
+  }
+  if (const auto* text = std::get_if<TextPrompt>(&prompt)) {
+    return loaded_.tokenizer->encode(
+        text->text, {.parse_special = text->parse_special, .add_special = text->add_special});
+  }
+  return std::move(std::get<TokensPrompt>(prompt).ids);
 }
 
 Result<std::shared_ptr<grammar::CompiledGrammar>> Host::compile(
@@ -256,7 +261,7 @@ Result<std::shared_ptr<grammar::CompiledGrammar>> Host::compile(
 Result<void> Host::serve(RequestId id, GenerateRequest& request) {
   MARU_TRY_VOID(need_text_engine());
   MARU_TRY(grammar, compile(request.grammar));
-  MARU_TRY(ids, std::visit([&](auto& prompt) { return encode(prompt); }, request.prompt));
+  MARU_TRY(ids, encode(request.prompt, request.now_unix_seconds));
   engine_->post({id, engine::GenerateJob{.prompt = std::move(ids),
                                          .sampling = std::move(request.sampling),
                                          .stop = std::move(request.stop),
@@ -280,7 +285,7 @@ Result<void> Host::serve(RequestId id, ScoreRequest& request) {
 Result<void> Host::serve(RequestId id, EmbedRequest& request) {
   MARU_TRY_VOID(need_engine());
   if (loaded_.embeddings == nullptr) return Error::unsupported("this model makes no embeddings");
-  MARU_TRY(ids, std::visit([&](auto& prompt) { return encode(prompt); }, request.prompt));
+  MARU_TRY(ids, encode(request.prompt));
   engine_->post({id, engine::EmbedJob{.ids = std::move(ids),
                                       .pooling = request.pooling,
                                       .normalize = request.normalize,

@@ -10,6 +10,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "kernels/kernel_table.h"
 #include "model/load_vocab.h"
 
@@ -62,6 +63,7 @@ Result<void> load_text(LoadedModel& loaded, bool for_engine) {
   if (for_engine) loaded.tokens.emplace(*loaded.tokenizer);
   MARU_TRY(source, metadata.get_string_or("tokenizer.chat_template", ""));
   if (source.empty()) return {};
+  loaded.card.template_sha256 = sha256_hex(source);
   auto chat_template = text::ChatTemplate::parse(source);
   if (chat_template.ok()) {
     loaded.chat_template = std::move(chat_template).value();

@@ -60,8 +60,9 @@ struct ModelCard {
   uint64_t bytes_per_token = 0;  // weights read for one decoded token
   uint64_t macs_per_token = 0;   // multiplications with weights for one prompt token
   bool has_chat_template = false;
-  bool generates = true;     // false: an encoder, which makes embeddings and no text
-  std::string pooling = {};  // "mean", "cls" or "last"; empty: the model does not say
+  std::string template_sha256 = {};  // of the model's own chat template; empty: it has none
+  bool generates = true;             // false: an encoder, which makes embeddings and no text
+  std::string pooling = {};          // "mean", "cls" or "last"; empty: the model does not say
   double load_seconds = 0;
   std::string sandbox = {};  // the protection reached: "none", or for example "seccomp"
 };
@@ -95,6 +96,7 @@ struct GenerateRequest {
   bool keep_kv = true;           // after the end, for later prompts that begin alike
   std::optional<grammar::GrammarSpec> grammar = {};  // what the answer must look like
   engine::Claim claim = {};  // whose it is, from the caller's rights, and how urgent
+  std::optional<int64_t> now_unix_seconds = {};  // for the template; absent: the engine's clock
 };
 // Error::param of a grammar that is refused.
 inline constexpr std::string_view kGrammarParam = "grammar";

@@ -176,6 +176,8 @@ void put(Json& out, const GenerateRequest& request) {
   for (const auto& [work_class, name] : kWorkClasses) {
     if (work_class == request.claim.work_class) out["class"] = name;
   }
+  out["now_unix_seconds"] =
+      request.now_unix_seconds ? Json(*request.now_unix_seconds) : Json(nullptr);
 }
 void put(Json& out, const ScoreRequest& request) {
   out["ids"] = request.ids;
@@ -267,6 +269,7 @@ Command get_generate(Fields& fields) {
     is_known = true;
   }
   if (!is_known) fields.fail("class", "interactive, agent or background");
+  request.now_unix_seconds = fields.optional_integer("now_unix_seconds");
   return request;
 }
 Command get_score(Fields& fields) {

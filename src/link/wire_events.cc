@@ -109,6 +109,7 @@ void put(Json& out, const ModelCard& card) {
   out["bytes_per_token"] = card.bytes_per_token;
   out["macs_per_token"] = card.macs_per_token;
   out["has_chat_template"] = card.has_chat_template;
+  out["template_sha256"] = card.template_sha256;
   out["generates"] = card.generates;
   out["pooling"] = card.pooling;
   out["load_seconds"] = card.load_seconds;
@@ -206,6 +207,7 @@ EventBody get_card(Fields& fields) {
   card.bytes_per_token = fields.u64("bytes_per_token");
   card.macs_per_token = fields.u64("macs_per_token");
   card.has_chat_template = fields.boolean("has_chat_template");
+  card.template_sha256 = fields.text("template_sha256");
   card.generates = fields.boolean("generates");
   card.pooling = fields.text("pooling");
   card.load_seconds = fields.number("load_seconds");

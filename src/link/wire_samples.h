@@ -28,6 +28,7 @@ inline std::vector<Command> sample_commands() {
   chat_request.max_tokens = 7;
   chat_request.cache_salt = "salt";
   chat_request.grammar = {grammar::GrammarKind::kChoice, "s", {"a", "b"}};
+  chat_request.now_unix_seconds = 1'764'316'800;
   chat_request.claim = {"u1", 7, engine::WorkClass::kBackground};
   GenerateRequest text_request{.prompt = TextPrompt{"half \xEB\xA7", true, false}};
   text_request.echo_prompt_ids = true;
@@ -65,6 +66,7 @@ inline std::vector<EventBody> sample_events() {
   card.bytes_per_token = 900'000'000;
   card.macs_per_token = 1'300'000'000;
   card.has_chat_template = true;
+  card.template_sha256 = "e3b0";
   card.generates = false;
   card.pooling = "mean";
   card.load_seconds = 0.25;

@@ -34,6 +34,12 @@ constexpr auto kTable = std::to_array<FieldRow>({
      .note = "a string, an array of strings, token ids, or an array of token ids; required"},
     {.name = "stream", .type = kBool, .initial = "false"},
     {.name = "stream_options", .type = kObject, .note = "include_usage"},
+    {.name = "receipt",
+     .type = kBool,
+     .initial = "false",
+     .note =
+         "the answer carries its receipt, for `maru replay` (docs/receipts.md); of a stream the "
+         "last choice's last event does"},
     {.name = "n", .type = kInteger, .min = 1, .max = 4, .initial = "1"},
     {.name = "max_tokens",
      .type = kInteger,
@@ -316,6 +322,20 @@ Json Fields::value_or_initial(std::string_view name) const {
   const FieldRow* row = find_row(endpoint_, name);
   CHECK(row != nullptr && !row->initial.empty());
   return Json::parse(row->initial);
+}
+
+Json Fields::resolved() const {
+  Json values = Json::object();
+  for (const FieldRow& row : kTable) {
+    if ((row.endpoints & endpoint_) == 0 || row.use != FieldUse::kHonoured) continue;
+    const std::string name(row.name);
+    if (const Json* value = find(name)) {
+      values[name] = *value;
+    } else if (!row.initial.empty()) {
+      values[name] = Json::parse(row.initial);
+    }
+  }
+  return values;
 }
 
 bool Fields::flag(std::string_view name) const { return value_or_initial(name).get<bool>(); }

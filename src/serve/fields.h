@@ -56,6 +56,9 @@ class Fields {
   double number(std::string_view name) const;
   int64_t integer(std::string_view name) const;
 
+  // What is honoured, with the defaults of absent fields written out, in the order of the table.
+  Json resolved() const;
+
   // Null where the field is absent.
   const Json* find(std::string_view name) const;
   const std::vector<std::string>& ignored() const { return ignored_; }

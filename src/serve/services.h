@@ -30,6 +30,12 @@ struct ModelInfo {
   size_t n_ctx = 0;          // longest sequence; 0: unknown until loaded
 };
 
+// Which program answers.
+struct Build {
+  std::string version;
+  std::string commit;
+};
+
 struct Services {
   // Installed models, in the order to show them in.
   std::function<std::vector<ModelInfo>()> models;
@@ -37,8 +43,11 @@ struct Services {
   std::function<std::vector<std::string>()> pullable;
   // The engine of an installed model; waits while it starts. Errors: those of loading.
   std::function<Result<std::shared_ptr<link::Client>>(const std::string& id)> client;
+  // SHA-256 of each file of an installed model; reads them where nobody has said it before.
+  std::function<Result<std::vector<std::string>>(const std::string& id)> model_sha256;
   // Engines that run now, without starting any.
   std::function<std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>()> running;
+  Build build;
   const Clock* clock = nullptr;      // outlives the server
   std::function<uint64_t()> random;  // for ids and for seeds that a request leaves open
   std::shared_ptr<RequestMetrics> metrics = std::make_shared<RequestMetrics>();

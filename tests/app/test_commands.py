@@ -9,7 +9,7 @@ import pytest
 from conftest import BINARY, answers, maru, needs, tiny_model
 
 COMMANDS = ["serve", "chat", "run", "pull", "list", "show", "rm", "tokenize", "detokenize", "score",
-            "render", "grammar", "import", "quantize", "dequantize", "bench", "version", "help"]
+            "render", "replay", "grammar", "import", "quantize", "dequantize", "bench", "version", "help"]
 
 
 def test_without_a_command_it_explains_itself():

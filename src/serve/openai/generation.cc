@@ -7,11 +7,26 @@
 
 namespace maru::serve::openai {
 
-Generation::Generation(GenerateJob job, ReplyHead head, std::vector<std::string> echoes,
-                       std::shared_ptr<link::Client> client, std::shared_ptr<ResponseWriter> writer,
-                       Stopwatch stopwatch)
+Result<std::vector<std::string>> read_echoes(const GenerateJob& job, link::Client& client) {
+  std::vector<std::string> echoes;
+  if (!job.echo) return echoes;
+  for (const link::GenerateRequest& request : job.prompts) {
+    if (const auto* text = std::get_if<link::TextPrompt>(&request.prompt)) {
+      echoes.push_back(text->text);
+    } else {
+      MARU_TRY(bytes, client.detokenize(std::get<link::TokensPrompt>(request.prompt).ids));
+      echoes.push_back(std::move(bytes));
+    }
+  }
+  return echoes;
+}
+
+Generation::Generation(GenerateJob job, ReplyHead head, AnswerSource source,
+                       std::vector<std::string> echoes, std::shared_ptr<link::Client> client,
+                       std::shared_ptr<ResponseWriter> writer, Stopwatch stopwatch)
     : job_(std::move(job)),
       head_(std::move(head)),
+      source_(std::move(source)),
       echoes_(std::move(echoes)),
       client_(std::move(client)),
       writer_(std::move(writer)),
@@ -30,6 +45,7 @@ void Generation::start() {
   for (size_t i = 0; i < choices_.size(); ++i) {
     link::GenerateRequest request = job_.prompts[i / job_.n];
     request.sampling.seed += i % job_.n;
+    request.now_unix_seconds = head_.created;
     const link::RequestId id = client_->generate(
         std::move(request), [self = shared_from_this(), i](link::GenerateEvent event) {
           self->on_event(i, std::move(event));
@@ -75,9 +91,9 @@ void Generation::on_started(size_t index) {
     head.content_type = "text/event-stream; charset=utf-8";
     head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
     writer_->start_stream(std::move(head));
-    writer_->write(role_event(head_, index, job_.ignored));
+    writer_->write(role_event(head_, index, true, job_.ignored));
   } else {
-    writer_->write(role_event(head_, index, {}));
+    writer_->write(role_event(head_, index, false, {}));
   }
   Choice& choice = choices_[index];
   if (choice.text.empty()) return;
@@ -109,11 +125,11 @@ void Generation::count_unfinished(RequestMetrics::Outcome outcome) {
 void Generation::on_delta(size_t index, const link::Delta& delta) {
   if (!delta.ids.empty()) measure(index);
   Choice& choice = choices_[index];
-  if (!job_.stream) {
+  if (!job_.stream || job_.receipt_request) {
     choice.text += delta.text;
     choice.logprobs.insert(choice.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
-    return;
   }
+  if (!job_.stream) return;
   if (delta.text.empty() && delta.logprobs.empty()) return;
   writer_->write(delta_event(head_, index, delta.text, delta.logprobs, choice.n_offset));
   for (const link::TokenLogprob& token : delta.logprobs) {
@@ -134,10 +150,29 @@ void Generation::on_done(size_t index, const link::Done& done) {
                                              : RequestMetrics::Outcome::kStop);
   const bool is_last = n_done_ == choices_.size();
   if (job_.stream) {
-    const Totals totals = add_up(choices_, job_.n);
-    writer_->write(finish_event(head_, index, done.reason, is_last ? &totals : nullptr));
+    const std::optional<Closing> last =
+        is_last ? std::optional(closing(job_.receipt_request ? choices_text() : "")) : std::nullopt;
+    writer_->write(finish_event(head_, index, done.reason, last ? &*last : nullptr));
   }
   if (is_last) complete();
+}
+
+std::string Generation::choices_text() const {
+  return openai::choices_text(head_, choices_, job_.prompts.front().sampling.want_logprobs);
+}
+
+Closing Generation::closing(std::string_view choices) const {
+  Closing closing;
+  closing.totals = add_up(choices_, job_.n);
+  if (job_.receipt_request) {
+    closing.receipt = dump_json(receipt_json({.id = head_.id,
+                                              .created = head_.created,
+                                              .source = source_,
+                                              .endpoint = head_.endpoint,
+                                              .request = *job_.receipt_request,
+                                              .choices = *parse_json(choices, kReceiptDepthMax)}));
+  }
+  return closing;
 }
 
 void Generation::complete() {
@@ -150,8 +185,8 @@ void Generation::complete() {
   }
   Response response;
   response.content_type = "application/json";
-  response.body = whole_reply(head_, choices_, job_.n, job_.prompts.front().sampling.want_logprobs,
-                              job_.ignored);
+  const std::string choices = choices_text();
+  response.body = whole_reply(head_, choices, closing(choices), job_.ignored);
   writer_->send(std::move(response));
 }
 

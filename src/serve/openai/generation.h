@@ -14,6 +14,7 @@
 #include "link/client.h"
 #include "serve/http.h"
 #include "serve/metrics.h"
+#include "serve/openai/receipt.h"
 #include "serve/openai/replies.h"
 #include "serve/openai/requests.h"
 
@@ -28,10 +29,14 @@ struct Stopwatch {
   int64_t now_ns() const { return clock->monotonic_ns(); }
 };
 
+// The text that each prompt's answer begins with; none where `echo` was not asked for.
+// Errors: the engine's.
+Result<std::vector<std::string>> read_echoes(const GenerateJob& job, link::Client& client);
+
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
   // echoes: what each prompt's text begins with in the answer; one for each prompt, or none.
-  Generation(GenerateJob job, ReplyHead head, std::vector<std::string> echoes,
+  Generation(GenerateJob job, ReplyHead head, AnswerSource source, std::vector<std::string> echoes,
              std::shared_ptr<link::Client> client, std::shared_ptr<ResponseWriter> writer,
              Stopwatch stopwatch);
 
@@ -48,11 +53,14 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void on_abort(AbortReason reason);
   // Ends the answer by an error and leaves the engine's other work to be cancelled.
   void fail(Error error, double retry_after_seconds = 0);
+  std::string choices_text() const;
+  Closing closing(std::string_view choices) const;
   void complete();
   void cancel_all();
 
   const GenerateJob job_;
   const ReplyHead head_;
+  const AnswerSource source_;
   const std::vector<std::string> echoes_;
   const std::shared_ptr<link::Client> client_;
   const std::shared_ptr<ResponseWriter> writer_;

@@ -36,6 +36,16 @@ void append_head(std::string& out, const ReplyHead& head, std::string_view objec
   append_json_string(out, object);
   out += ",\"created\":" + std::to_string(head.created) + ",\"model\":";
   append_json_string(out, head.model);
+  out += ",\"system_fingerprint\":";
+  append_json_string(out, head.fingerprint);
+}
+
+void append_seed(std::string& out, const ReplyHead& head) {
+  out += ",\"seed\":" + std::to_string(head.seed);
+}
+
+void append_receipt(std::string& out, const std::string& receipt) {
+  if (!receipt.empty()) out += ",\"receipt\":" + receipt;
 }
 
 void append_ignored(std::string& out, std::span<const std::string> ignored) {
@@ -166,7 +176,8 @@ Totals add_up(std::span<const Choice> choices, size_t n) {
   return totals;
 }
 
-std::string role_event(const ReplyHead& head, size_t index, std::span<const std::string> ignored) {
+std::string role_event(const ReplyHead& head, size_t index, bool opens,
+                       std::span<const std::string> ignored) {
   std::string out = begin_chunk(head, index);
   if (head.endpoint == kChatEndpoint) {
     out += ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"}";
@@ -174,7 +185,10 @@ std::string role_event(const ReplyHead& head, size_t index, std::span<const std:
     out += ",\"text\":\"\"";
   }
   out += ",\"logprobs\":null,\"finish_reason\":null}]";
-  append_ignored(out, ignored);
+  if (opens) {
+    append_seed(out, head);
+    append_ignored(out, ignored);
+  }
   out += "}\n\n";
   return out;
 }
@@ -197,13 +211,16 @@ std::string delta_event(const ReplyHead& head, size_t index, std::string_view te
 }
 
 std::string finish_event(const ReplyHead& head, size_t index, FinishReason finish,
-                         const Totals* with_timings) {
+                         const Closing* closing) {
   std::string out = begin_chunk(head, index);
   out += head.endpoint == kChatEndpoint ? ",\"delta\":{}" : ",\"text\":\"\"";
   out += ",\"logprobs\":null,\"finish_reason\":";
   out += finish_text(finish);
   out += "}]";
-  if (with_timings != nullptr) append_timings(out, *with_timings);
+  if (closing != nullptr) {
+    append_timings(out, closing->totals);
+    append_receipt(out, closing->receipt);
+  }
   out += "}\n\n";
   return out;
 }
@@ -223,12 +240,10 @@ std::string error_event(const Error& error, std::string_view wire_code) {
   return "data: " + error_body(error, wire_code) + "\n\n";
 }
 
-std::string whole_reply(const ReplyHead& head, std::span<const Choice> choices, size_t n,
-                        bool with_logprobs, std::span<const std::string> ignored) {
+std::string choices_text(const ReplyHead& head, std::span<const Choice> choices,
+                         bool with_logprobs) {
   const bool is_chat = head.endpoint == kChatEndpoint;
-  std::string out;
-  append_head(out, head, is_chat ? "chat.completion" : "text_completion");
-  out += ",\"choices\":[";
+  std::string out = "[";
   for (size_t i = 0; i < choices.size(); ++i) {
     if (i > 0) out += ',';
     append_count(out, "{\"index\":", i);
@@ -246,9 +261,19 @@ std::string whole_reply(const ReplyHead& head, std::span<const Choice> choices, 
     out += '}';
   }
   out += ']';
-  const Totals totals = add_up(choices, n);
-  append_usage(out, totals);
-  append_timings(out, totals);
+  return out;
+}
+
+std::string whole_reply(const ReplyHead& head, std::string_view choices, const Closing& closing,
+                        std::span<const std::string> ignored) {
+  std::string out;
+  append_head(out, head, head.endpoint == kChatEndpoint ? "chat.completion" : "text_completion");
+  append_seed(out, head);
+  out += ",\"choices\":";
+  out += choices;
+  append_usage(out, closing.totals);
+  append_timings(out, closing.totals);
+  append_receipt(out, closing.receipt);
   append_ignored(out, ignored);
   out += '}';
   return out;

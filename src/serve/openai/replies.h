@@ -23,6 +23,8 @@ struct ReplyHead {
   std::string id;  // "chatcmpl-..." or "cmpl-..."
   int64_t created = 0;
   std::string model;
+  std::string fingerprint = {};
+  uint64_t seed = 0;  // of the first choice of each prompt
 };
 
 // One choice as it grows.
@@ -47,18 +49,28 @@ struct Totals {
 Totals add_up(std::span<const Choice> choices, size_t n);
 
 // Stream events, each "data: {...}\n\n". delta may be empty.
-std::string role_event(const ReplyHead& head, size_t index, std::span<const std::string> ignored);
+// opens: the first event of the answer, which also says what holds for all of it.
+std::string role_event(const ReplyHead& head, size_t index, bool opens,
+                       std::span<const std::string> ignored);
 std::string delta_event(const ReplyHead& head, size_t index, std::string_view text,
                         std::span<const link::TokenLogprob> logprobs, size_t n_offset);
-// with_timings: of the last choice to finish.
+// What the last choice to finish adds: timings, and the receipt (JSON) where one was asked for.
+struct Closing {
+  Totals totals;
+  std::string receipt;
+};
 std::string finish_event(const ReplyHead& head, size_t index, link::FinishReason finish,
-                         const Totals* with_timings);
+                         const Closing* closing);
 std::string usage_event(const ReplyHead& head, const Totals& totals);
 std::string error_event(const Error& error, std::string_view wire_code);
 inline constexpr std::string_view kDoneEvent = "data: [DONE]\n\n";
 
-std::string whole_reply(const ReplyHead& head, std::span<const Choice> choices, size_t n,
-                        bool with_logprobs, std::span<const std::string> ignored);
+// The array of choices of a whole answer.
+std::string choices_text(const ReplyHead& head, std::span<const Choice> choices,
+                         bool with_logprobs);
+// choices: by choices_text().
+std::string whole_reply(const ReplyHead& head, std::string_view choices, const Closing& closing,
+                        std::span<const std::string> ignored);
 
 // An error of the engine in the words of the API: its field names, and its own code where it has
 // one.

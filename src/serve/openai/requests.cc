@@ -104,6 +104,16 @@ Result<engine::Claim> read_claim(const Fields& fields) {
   return Error::invalid("service_tier must be one of " + known, "service_tier");
 }
 
+Json receipt_request(const Fields& fields, uint64_t seed) {
+  Json request = fields.resolved();
+  for (const char* name :
+       {"stream", "stream_options", "user", "service_tier", "cache_prompt", "receipt"}) {
+    request.erase(name);
+  }
+  if (fields.find("seed") == nullptr) request["seed"] = seed;
+  return request;
+}
+
 // What both endpoints have in common; the prompts follow.
 Result<GenerateJob> read_common(Fields& fields, Endpoint endpoint, GenerateRequest& request,
                                 uint64_t seed) {
@@ -142,6 +152,7 @@ Result<GenerateJob> read_common(Fields& fields, Endpoint endpoint, GenerateReque
   if (fields.find("max_tokens") != nullptr) {
     request.max_tokens = static_cast<size_t>(fields.integer("max_tokens"));
   }
+  if (fields.flag("receipt")) job.receipt_request = receipt_request(fields, seed);
   return job;
 }
 
@@ -231,6 +242,7 @@ Result<GenerateJob> parse_chat(std::string_view body, uint64_t seed) {
           "continue_final_message");
     }
     prompt.add_generation_prompt = false;
+    if (job.receipt_request) (*job.receipt_request)["add_generation_prompt"] = false;
   }
   if (const Json* kwargs = fields.find("chat_template_kwargs")) prompt.template_kwargs = *kwargs;
   request.prompt = std::move(prompt);

@@ -6,6 +6,7 @@
 // Source: the OpenAI API reference (chat, completions), and docs/api-fields.md for what is added.
 // Threads: free functions without state.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,9 @@ struct GenerateJob {
   size_t n = 1;                                // choices for each prompt
   std::vector<link::GenerateRequest> prompts;  // the requests but for the seeds: choice i adds i
   std::vector<std::string> ignored;
+  // Where a receipt is asked for: the body with every default written out, and without what changes
+  // nothing of the answer.
+  std::optional<Json> receipt_request;
 };
 
 // seed: used where the body names none.

@@ -20,6 +20,9 @@ using WriterPtr = std::shared_ptr<ResponseWriter>;
 using ServicesPtr = std::shared_ptr<const Services>;
 
 constexpr std::string_view kModelNotFound = "model_not_found";
+// A seed that the server draws has 52 bits: clients that read numbers as doubles give it back
+// whole.
+constexpr int kSeedShift = 12;
 
 void send_json(ResponseWriter& writer, const Json& json) {
   Response response;
@@ -85,21 +88,6 @@ void show_metrics(const Services& services, ResponseWriter& writer) {
   writer.send(std::move(response));
 }
 
-// The text of each prompt, for echo.
-Result<std::vector<std::string>> read_echoes(const GenerateJob& job, link::Client& client) {
-  std::vector<std::string> echoes;
-  if (!job.echo) return echoes;
-  for (const link::GenerateRequest& request : job.prompts) {
-    if (const auto* text = std::get_if<link::TextPrompt>(&request.prompt)) {
-      echoes.push_back(text->text);
-    } else {
-      MARU_TRY(bytes, client.detokenize(std::get<link::TokensPrompt>(request.prompt).ids));
-      echoes.push_back(std::move(bytes));
-    }
-  }
-  return echoes;
-}
-
 Result<std::shared_ptr<link::Client>> find_engine(const Services& services,
                                                   const GenerateJob& job) {
   const auto models = services.models();
@@ -119,10 +107,21 @@ Result<std::shared_ptr<link::Client>> find_engine(const Services& services,
   return client;
 }
 
+Result<AnswerSource> read_source(const Services& services, const std::string& model,
+                                 const link::ModelCard& card) {
+  MARU_TRY(hashes, services.model_sha256(model));
+  return AnswerSource{.version = services.build.version,
+                      .commit = services.build.commit,
+                      .model = model,
+                      .model_sha256 = std::move(hashes),
+                      .template_sha256 = card.template_sha256,
+                      .n_ctx = card.n_ctx};
+}
+
 void generate(const Services& services, Endpoint endpoint, const Request& request,
               WriterPtr writer) {
   const Stopwatch stopwatch{services.clock, services.metrics, services.clock->monotonic_ns()};
-  const uint64_t seed = services.random();
+  const uint64_t seed = services.random() >> kSeedShift;
   auto job = endpoint == kChatEndpoint ? parse_chat(request.body, seed)
                                        : parse_completion(request.body, seed);
   if (!job.ok()) return writer->send(error_response(job.error()));
@@ -137,14 +136,18 @@ void generate(const Services& services, Endpoint endpoint, const Request& reques
     const WireError wire = to_wire_error(echoes.error(), endpoint);
     return writer->send(error_response(wire.error, wire.code));
   }
+  auto source = read_source(services, job->model, (*client)->card());
+  if (!source.ok()) return writer->send(error_response(source.error()));
   ReplyHead head;
   head.endpoint = endpoint;
   head.id = fmt::format("{}-{:016x}{:016x}", endpoint == kChatEndpoint ? "chatcmpl" : "cmpl",
                         services.random(), services.random());
   head.created = services.clock->unix_seconds();
   head.model = job->model;
-  std::make_shared<Generation>(*std::move(job), std::move(head), *std::move(echoes),
-                               *std::move(client), std::move(writer), stopwatch)
+  head.fingerprint = system_fingerprint(*source);
+  head.seed = job->prompts.front().sampling.seed;
+  std::make_shared<Generation>(*std::move(job), std::move(head), *std::move(source),
+                               *std::move(echoes), *std::move(client), std::move(writer), stopwatch)
       ->start();
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "serve/openai/fake_client.h"
+#include "serve/openai/receipt.h"
 #include "serve/test_client.h"
 
 namespace maru::serve::openai {
@@ -73,6 +74,10 @@ class OpenAiRoutesTest : public ::testing::Test {
       return std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>{
           {"fake:1b", engine_}};
     };
+    services->model_sha256 = [](const std::string&) {
+      return Result<std::vector<std::string>>(std::vector<std::string>{"abc"});
+    };
+    services->build = {"1.2.3", "c0ffee"};
     services->clock = options.clock;
     services->random = options.random;
     Router router;
@@ -259,6 +264,71 @@ TEST_F(OpenAiRoutesTest, StreamedCompletionLogprobsCountCharacters) {
   EXPECT_EQ(events[2]["choices"][0]["logprobs"]["token_logprobs"], Json::array({-1}));
   EXPECT_EQ(std::get<link::TokensPrompt>(engine_->request(0).prompt).ids,
             (std::vector<link::TokenId>{1, 2}));
+}
+
+TEST_F(OpenAiRoutesTest, EveryAnswerSaysItsSeedAndFingerprint) {
+  auto whole = begin_chat(R"(,"seed":7)");
+  engine_->emit(0, link::Started{3, {}});
+  engine_->emit(0, done(FinishReason::kStop, 3, 1));
+  const Json answer = whole->read_reply().json();
+  EXPECT_EQ(answer["seed"], 7);
+  const std::string fingerprint = answer["system_fingerprint"].get<std::string>();
+  EXPECT_TRUE(fingerprint.starts_with("fp_"));
+  EXPECT_FALSE(answer.contains("receipt"));
+
+  auto streamed = begin_chat(R"(,"stream":true,"n":2)");
+  for (size_t i = 1; i < 3; ++i) engine_->emit(i, link::Started{3, {}});
+  for (size_t i = 1; i < 3; ++i) engine_->emit(i, done(FinishReason::kStop, 3, 1));
+  const std::vector<Json> events = events_of(streamed->read_reply());
+  ASSERT_EQ(events.size(), 5u);
+  const uint64_t seed = events[0]["seed"].get<uint64_t>();
+  EXPECT_LT(seed, uint64_t{1} << 52);  // a double holds it
+  EXPECT_EQ(engine_->request(1).sampling.seed, seed);
+  EXPECT_EQ(engine_->request(2).sampling.seed, seed + 1);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(events[i]["system_fingerprint"], fingerprint);
+    EXPECT_EQ(events[i].contains("seed"), i == 0);
+    EXPECT_FALSE(events[i].contains("receipt"));
+  }
+}
+
+TEST_F(OpenAiRoutesTest, AReceiptIsTheSameOfAWholeAndOfAStreamedAnswer) {
+  engine_->card_.template_sha256 = "of the template";
+  std::vector<Receipt> receipts;
+  for (const char* more : {R"(,"seed":7,"receipt":true,"n":2)",
+                           R"(,"seed":7,"receipt":true,"n":2,"stream":true,"user":"u")"}) {
+    const size_t first = 2 * receipts.size();
+    auto client = begin_chat(more);
+    for (size_t i = first; i < first + 2; ++i) {
+      engine_->emit(i, link::Started{3, {}});
+      engine_->emit(i, delta("Hel"));
+      engine_->emit(i, delta(i % 2 == 0 ? "lo" : "p"));
+      engine_->emit(i, done(FinishReason::kStop, 3, 2));
+    }
+    const TestReply reply = client->read_reply();
+    const Json answer =
+        reply.body.starts_with("data: ") ? *(events_of(reply).end() - 2) : reply.json();
+    const auto receipt = parse_receipt(dump_json(answer));
+    ASSERT_TRUE(receipt.ok()) << receipt.error().message << reply.body;
+    EXPECT_EQ(receipt->id, answer["id"].get<std::string>());
+    EXPECT_EQ(engine_->request(first).now_unix_seconds, receipt->created);
+    receipts.push_back(*receipt);
+  }
+  const Receipt& receipt = receipts[0];
+  const AnswerSource source = {.version = "1.2.3",
+                               .commit = "c0ffee",
+                               .model = "fake:1b",
+                               .model_sha256 = {"abc"},
+                               .template_sha256 = "of the template",
+                               .n_ctx = 4096};
+  EXPECT_EQ(receipt.source, source);
+  EXPECT_EQ(receipt.request["seed"], 7);
+  EXPECT_EQ(receipt.request["temperature"], 0.8);  // the default, written out
+  EXPECT_EQ(receipt.choices[0]["message"]["content"], "Hello");
+  EXPECT_EQ(receipt.choices[1]["message"]["content"], "Help");
+  EXPECT_EQ(receipts[1].source, receipt.source);
+  EXPECT_EQ(receipts[1].request, receipt.request);
+  EXPECT_EQ(receipts[1].choices, receipt.choices);
 }
 
 TEST_F(OpenAiRoutesTest, APromptThatIsTooLongIs400AlsoInAStream) {

@@ -39,6 +39,10 @@ class ScriptedServerTest : public ::testing::Test {
           {"scripted", engine_}};
     };
     const ServerOptions options = test_server_options();
+    services->model_sha256 = [](const std::string&) {
+      return Result<std::vector<std::string>>(std::vector<std::string>{"abc"});
+    };
+    services->build = {"1.2.3", "c0ffee"};
     services->clock = options.clock;
     services->random = options.random;
     Router router;
