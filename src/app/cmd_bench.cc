@@ -171,7 +171,7 @@ int run_bench(const Session& session, Flags flags) {
     roofs = *measured;
   }
   const auto start = std::chrono::steady_clock::now();
-  auto client = start_engine(session, flags.model, {.for_text = true});
+  auto client = start_engine(session, flags.model, {.no_guesses = true, .for_text = true});
   if (!client.ok()) return fail(client.error());
   const std::chrono::duration<double> start_seconds = std::chrono::steady_clock::now() - start;
   const link::ModelCard card = (*client)->card();

@@ -236,6 +236,7 @@ void add_serve(Session& session) {
   command.add_setting("context", "longest sequence in tokens");
   command.add_setting("isa", kIsaNames);
   command.add_setting("kv_disk", "MiB of disk for the conversations of each model; 0 = none");
+  command.add_setting("speculate", "lookup: guess ahead what was said before (default), or off");
   command.add_engine_script();
   command.runs([&session] { return run_serve(session); });
 }

@@ -39,7 +39,7 @@ bool set_number(const std::string& text, uint64_t most, Number& field) {
   return true;
 }
 
-const std::array<Setting, 10> kSettings = {{
+const std::array<Setting, 11> kSettings = {{
     {"home", "MARU_HOME", "folder of models and data (default ~/.maru)",
      [](Config& c, const std::string& text) -> const char* {
        if (text.empty()) return "the path of a folder";
@@ -93,6 +93,15 @@ const std::array<Setting, 10> kSettings = {{
        return set_number(text, kKvDiskMax, c.kv_disk) ? nullptr : "0 to 1048576";
      },
      [](const Config& c) { return Json(c.kv_disk); }},
+    {"speculate", "MARU_SPECULATE",
+     "whether answers that repeat what was said before are guessed ahead: off or lookup (default "
+     "lookup)",
+     [](Config& c, const std::string& text) -> const char* {
+       if (text != "off" && text != "lookup") return "off or lookup";
+       c.guesses = text == "lookup";
+       return nullptr;
+     },
+     [](const Config& c) { return Json(c.guesses ? "lookup" : "off"); }},
     {"hub", "HF_ENDPOINT", "where models are fetched from (default https://huggingface.co)",
      [](Config& c, const std::string& text) -> const char* {
        // Other programs read this variable too: only `pull` refuses what is no address.

@@ -30,6 +30,7 @@ struct Config {
   size_t context = 0;     // longest sequence; 0 = the model's own, bounded by memory
   std::string isa;        // of kIsaNames; empty = the best of this machine
   size_t kv_disk = 2048;  // MiB of disk for the conversations of each model; 0 = none
+  bool guesses = true;    // speculate: tokens are guessed from what was said before
   std::string hub = "https://huggingface.co";  // or a mirror that speaks as it does
   LogLevel log_level = LogLevel::kInfo;
 };

@@ -67,6 +67,7 @@ link::LoadRequest load_request(const Config& config) {
   load.n_threads = config.threads;
   load.n_ctx = config.context;
   load.isa = config.isa;
+  load.guesses = config.guesses;
   return load;
 }
 
@@ -87,6 +88,7 @@ Result<EngineClient> start_engine(const Session& session, const std::string& mod
                                   const EngineOptions& options) {
   link::LoadRequest load = load_request(session.config);
   load.vocab_only = options.vocab_only;
+  if (options.no_guesses) load.guesses = false;
   if (session.engine_script.empty()) {
     MARU_TRY(stored, find_model(session, model));
     load.path = std::filesystem::absolute(stored.path).string();

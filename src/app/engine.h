@@ -25,7 +25,8 @@ Result<hub::StoredModel> find_model(const Session& session, const std::string& n
 
 struct EngineOptions {
   bool vocab_only = false;
-  bool for_text = false;  // refuses an encoder, which makes embeddings and no text
+  bool no_guesses = false;  // whatever the settings say
+  bool for_text = false;    // refuses an encoder, which makes embeddings and no text
 };
 // find_model() and an engine that has loaded it.
 Result<EngineClient> start_engine(const Session& session, const std::string& model,

@@ -120,10 +120,10 @@ double quantile(const std::vector<std::pair<double, double>>& buckets, double pa
 }
 
 std::string top_table(const Metrics& now, const Metrics* before, double seconds) {
-  std::string out =
-      fmt::format("{:<24} {:>4} {:>5} {:>5} {:>5} {:>8} {:>8} {:>6} {:>15} {:>15}\n", "MODEL",
-                  "RUN", "WAIT", "KV", "BATCH", before != nullptr ? "IN/s" : "IN",
-                  before != nullptr ? "OUT/s" : "OUT", "CACHED", "FIRST 50/95 %", "NEXT 50/95 %");
+  std::string out = fmt::format(
+      "{:<24} {:>4} {:>5} {:>5} {:>5} {:>8} {:>8} {:>6} {:>7} {:>15} {:>15}\n", "MODEL", "RUN",
+      "WAIT", "KV", "BATCH", before != nullptr ? "IN/s" : "IN", before != nullptr ? "OUT/s" : "OUT",
+      "CACHED", "GUESSED", "FIRST 50/95 %", "NEXT 50/95 %");
   for (const std::string& model : now.models()) {
     // Of the time between; a server that was started anew counts from its start.
     const auto grown = [&](std::string_view name) {
@@ -145,12 +145,15 @@ std::string top_table(const Metrics& now, const Metrics* before, double seconds)
     const double n_blocks = now.value("maru_kv_blocks", model);
     const double cached = grown("maru_cached_tokens_total");
     const double prompt = grown("maru_prompt_tokens_total");
+    const double generated = grown("maru_generated_tokens_total");
+    const double guessed = grown("maru_guessed_right_tokens_total");
     out += fmt::format(
-        "{:<24} {:>4.0f} {:>5.0f} {:>4.0f}% {:>5.1f} {:>8.0f} {:>8.0f} {:>5.0f}% {:>15} {:>15}\n",
+        "{:<24} {:>4.0f} {:>5.0f} {:>4.0f}% {:>5.1f} {:>8.0f} {:>8.0f} {:>5.0f}% {:>6.0f}% {:>15} "
+        "{:>15}\n",
         model, now.value("maru_requests_running", model), now.value("maru_requests_waiting", model),
         100 * ratio(n_blocks - now.value("maru_kv_blocks_free", model), n_blocks),
         ratio(grown("maru_step_sequences_total"), grown("maru_steps_total")), prompt / per,
-        grown("maru_generated_tokens_total") / per, 100 * ratio(cached, cached + prompt),
+        generated / per, 100 * ratio(cached, cached + prompt), 100 * ratio(guessed, generated),
         times("maru_first_token_seconds"), times("maru_between_tokens_seconds"));
   }
   if (now.models().empty()) out += "no model is in use\n";

@@ -17,6 +17,8 @@ TEST(TopView, ReadsWhatTheServerWrites) {
   stats.n_tokens_prompt = 300;
   stats.n_tokens_cached = 100;
   stats.n_tokens_generated = 50;
+  stats.n_tokens_guessed = 30;
+  stats.n_guesses_right = 23;
   stats.n_steps = 10;
   stats.n_step_sequences = 25;
   for (int i = 0; i < 10; ++i) metrics.first_token("a\"b", 0.3);
@@ -24,7 +26,8 @@ TEST(TopView, ReadsWhatTheServerWrites) {
   ASSERT_TRUE(before.ok()) << before.error().message;
   EXPECT_EQ(before->models(), std::vector<std::string>{"a\"b"});
   const std::string once = top_table(*before, nullptr, 0);
-  for (const char* part : {"a\"b", " 25% ", " 2.5 ", " 300 ", " 50 ", "375 ms / 488 ms", "- / -"}) {
+  for (const char* part :
+       {"a\"b", " 25% ", " 2.5 ", " 300 ", " 50 ", " 46% ", "375 ms / 488 ms", "- / -"}) {
     EXPECT_THAT(once, HasSubstr(part));
   }
   stats.n_tokens_prompt += 800;

@@ -48,6 +48,12 @@ Result<void> check_job(const GenerateJob& job, size_t n_vocab, size_t n_ctx) {
   MARU_TRY_VOID(check_stop(job.stop));
   MARU_TRY_VOID(check_claim(job.claim));
   MARU_TRY_VOID(check_context(job.prompt.size(), job.max_tokens, n_ctx));
+  if (job.prediction.size() > n_ctx) {
+    return Error::invalid(fmt::format("this model's context is {} tokens; the prediction has {}",
+                                      n_ctx, job.prediction.size()),
+                          "prediction");
+  }
+  MARU_TRY_VOID(check_ids(job.prediction, n_vocab, "prediction"));
   return check_ids(job.prompt, n_vocab, "prompt");
 }
 

@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "engine/draft_share.h"
 #include "engine/held_answer.h"
+#include "engine/prompt_lookup.h"
 
 namespace maru::engine {
 
@@ -45,6 +47,12 @@ size_t running_max(const model::ModelInfo& info, const EngineOptions& options) {
   return std::min(options.n_running_max, options.n_states / kStatesPerSequence);
 }
 
+// A state that has seen a wrong guess cannot be taken back; and where each column reads experts of
+// its own, columns are not cheap.
+bool guesses_pay(const model::ModelInfo& info) {
+  return info.state_bytes == 0 && 2 * info.bytes_per_token >= info.weight_bytes;
+}
+
 }  // namespace
 
 // A job on its way. Exactly one of `sampler` and `score` is there.
@@ -71,6 +79,11 @@ struct Engine::Sequence {
   size_t n_kept = 0;                    // tokens that the tree has of it
   size_t n_reused = 0;                  // tokens that others had evaluated
   Archive::Return from_disk;
+  std::optional<PromptLookup> lookup;  // where tokens are guessed
+  std::vector<TokenId> guesses;        // of this step, behind `tokens`
+  bool is_predicted = false;           // they are from the prediction
+  size_t n_before = 0;                 // tokens before this step's
+  size_t n_right = 0;                  // of the guesses, those that were drawn
   bool ignore_eos = false;
   bool want_logprobs = false;
   // Of a score.
@@ -102,6 +115,7 @@ Engine::Engine(model::Model& model, std::unique_ptr<model::KvStore> kv, const To
       clock_(clock),
       options_(options),
       n_vocab_(model.info().n_vocab),
+      makes_guesses_(options.guesses && guesses_pay(model.info())),
       sink_(std::move(sink)),
       kv_(std::move(kv)),
       pool_(options.n_blocks),
@@ -151,6 +165,7 @@ void Engine::submit(SequenceId id, GenerateJob job) {
   sequence->stop = std::move(job.stop);
   sequence->cache_salt = std::move(job.cache_salt);
   sequence->keep_kv = job.keep_kv;
+  if (makes_guesses_) sequence->lookup.emplace(job.prediction);
   if (job.grammar != nullptr) sequence->held.emplace(job.grammar, eog_, job.ignore_eos);
   sequence->ignore_eos = job.ignore_eos;
   sequence->want_logprobs = job.sampling.want_logprobs;
@@ -216,12 +231,13 @@ void Engine::cancel(SequenceId id) {
 
 bool Engine::step() {
   admit();
-  const std::vector<Work> batch = plan();
+  std::vector<Work> batch = plan();
   if (batch.empty()) {
     return is_bringing_back_ || (archive_ != nullptr && archive_->save(kSaveBlocksIdle));
   }
+  add_guesses(batch);
   size_t n_tokens = 0;
-  for (const Work& work : batch) n_tokens += work.n_tokens;
+  for (const Work& work : batch) n_tokens += work.n_tokens + work.n_guesses;
   const int64_t begin_ns = clock_.monotonic_ns();
   forward(batch);
   const bool has_answers =
@@ -240,19 +256,20 @@ bool Engine::step() {
     if (sequence.n_computed <= sequence.n_prompt) totals_.n_tokens_prompt += work.n_tokens;
     if (!sequence.score) keep_progress(sequence);
     const bool has_new = !sequence.score && sequence.n_computed == sequence.tokens.size();
-    const size_t n_rows = sequence.score ? work.n_tokens : (has_new ? 1 : 0);
+    const size_t n_rows = sequence.score ? work.n_tokens : (has_new ? 1 + work.n_guesses : 0);
     const auto rows = std::span(logits_).subspan(row * n_vocab_, n_rows * n_vocab_);
     row += n_rows;
     const size_t n_before = sequence.tokens.size();
+    size_t n_right = 0;
     if (sequence.score) {
       score(sequence, rows, n_rows);
     } else if (has_new) {
-      generate(sequence, rows);
+      n_right = generate(sequence, rows);
     }
     if (sequence.ended) {
       sequences_.erase(work.id);
     } else {
-      scheduler_.advance(work, sequence.tokens.size() - n_before);
+      scheduler_.advance(work, sequence.tokens.size() - n_before, n_right);
     }
   }
   if (archive_ != nullptr) archive_->save(kSaveBlocks);
@@ -348,6 +365,34 @@ std::vector<Work> Engine::plan() {
   }
 }
 
+// Where nothing but answers goes on: no prompt waits for a guess.
+void Engine::add_guesses(std::vector<Work>& batch) {
+  std::vector<std::span<const double>> chances;
+  std::vector<PromptLookup::Guess> guesses;
+  for (const Work& work : batch) {
+    Sequence& sequence = *sequences_.at(work.id);
+    const bool is_answer = sequence.usage.n_generated > 0 &&
+                           sequence.n_computed + work.n_tokens == sequence.tokens.size();
+    if (!is_answer || !sequence.lookup || batch.size() >= kColumnsTogether) return;
+    sequence.lookup->follow(sequence.tokens);
+    // One more token than the guesses is drawn.
+    const size_t n_max = sequence.n_tokens_end - sequence.tokens.size() - 1;
+    const auto guess = sequence.lookup->guess(std::min(n_max, kColumnsAlone - 1), kColumnCost);
+    chances.push_back(guess.chances);
+    guesses.push_back(guess);
+  }
+  const auto shares = share_drafts(chances, n_step_tokens_);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    Work& work = batch[i];
+    work.n_guesses = shares[i];
+    if (scheduler_.n_blocks_needed(batch) > pool_.n_available()) work.n_guesses = 0;
+    Sequence& sequence = *sequences_.at(work.id);
+    const auto taken = guesses[i].tokens.first(work.n_guesses);
+    sequence.guesses.assign(taken.begin(), taken.end());
+    sequence.is_predicted = guesses[i].is_predicted;
+  }
+}
+
 // The time in which as many find a place as were turned away since somebody did.
 double Engine::retry_after_seconds() const {
   return admission_seconds_ * static_cast<double>(n_refused_in_row_);
@@ -431,19 +476,28 @@ void Engine::forward(const std::vector<Work>& batch) {
   for (const Work& work : batch) {
     Sequence& sequence = *sequences_.at(work.id);
     const size_t end = sequence.n_computed + work.n_tokens;
-    while (sequence.blocks.size() < blocks_for(end)) sequence.blocks.push_back(take_block());
+    const size_t n_blocks = blocks_for(end + work.n_guesses);
+    while (sequence.blocks.size() < n_blocks) sequence.blocks.push_back(take_block());
     const size_t n_logits =
-        sequence.score ? work.n_tokens : (end == sequence.tokens.size() ? 1 : 0);
-    slices.push_back(
-        {.tokens = std::span(sequence.tokens).subspan(sequence.n_computed, work.n_tokens),
-         .position = sequence.n_computed,
-         .blocks = sequence.blocks,
-         .n_logits = n_logits,
-         .state = sequence.state.value_or(0)});
+        sequence.score ? work.n_tokens : (end == sequence.tokens.size() ? 1 + work.n_guesses : 0);
+    if (work.n_guesses > 0) {  // behind the tokens for as long as the pass takes
+      const auto guesses = std::span(sequence.guesses).first(work.n_guesses);
+      sequence.tokens.insert(sequence.tokens.end(), guesses.begin(), guesses.end());
+    }
+    slices.push_back({.tokens = std::span(sequence.tokens)
+                                    .subspan(sequence.n_computed, work.n_tokens + work.n_guesses),
+                      .position = sequence.n_computed,
+                      .blocks = sequence.blocks,
+                      .n_logits = n_logits,
+                      .state = sequence.state.value_or(0)});
     n_rows += n_logits;
   }
   if (logits_.size() < n_rows * n_vocab_) logits_.resize(n_rows * n_vocab_);
   model_.forward(slices, *kv_, std::span(logits_).first(n_rows * n_vocab_));
+  for (const Work& work : batch) {
+    std::vector<TokenId>& tokens = sequences_.at(work.id)->tokens;
+    tokens.resize(tokens.size() - work.n_guesses);
+  }
 }
 
 void Engine::adapt_budget(double seconds, size_t n_tokens, const StepSeconds& wanted) {
@@ -455,7 +509,31 @@ void Engine::adapt_budget(double seconds, size_t n_tokens, const StepSeconds& wa
       std::clamp(n / kStepTokensMultiple * kStepTokensMultiple, kStepTokensMin, kStepTokensMax);
 }
 
-void Engine::generate(Sequence& sequence, std::span<float> logits) {
+// One token is drawn, and another behind each guess that it proves right. Each is drawn as it would
+// be without guesses: from the same logits, with the same history and the next number of the same
+// generator. What was evaluated behind a wrong guess is given up: the next step writes over it.
+// Returns how many guesses were right.
+size_t Engine::generate(Sequence& sequence, std::span<float> rows) {
+  sequence.n_before = sequence.tokens.size();
+  sequence.n_right = 0;
+  totals_.n_tokens_guessed += sequence.guesses.size();
+  if (sequence.is_predicted) sequence.usage.n_predicted_wrong += sequence.guesses.size();
+  do {
+    sequence.n_computed = sequence.tokens.size();
+    draw(sequence, rows.subspan(sequence.n_right * n_vocab_, n_vocab_));
+  } while (!sequence.ended && sequence.tokens.size() == sequence.n_before + sequence.n_right);
+  totals_.n_guesses_right += sequence.n_right;
+  sequence.guesses.clear();
+  if (sequence.ended) return sequence.n_right;
+  sequence.n_computed = sequence.n_before + sequence.n_right;
+  while (sequence.blocks.size() > blocks_for(sequence.n_computed)) {
+    pool_.release(sequence.blocks.back());
+    sequence.blocks.pop_back();
+  }
+  return sequence.n_right;
+}
+
+void Engine::draw(Sequence& sequence, std::span<float> logits) {
   std::span<const uint64_t> allowed;
   if (sequence.held) {
     auto next = sequence.held->allowed();
@@ -494,11 +572,24 @@ void Engine::generate(Sequence& sequence, std::span<float> logits) {
 bool Engine::append(Sequence& sequence, TokenId token, Delta& delta) {
   delta.ids.push_back(token);
   sequence.matcher->feed(tokens_.text(token), delta.text);
+  check_guess(sequence, token);
   sequence.tokens.push_back(token);
   ++sequence.usage.n_generated;
   ++totals_.n_tokens_generated;
   if (sequence.matcher->found() || sequence.tokens.size() == sequence.n_tokens_end) return false;
   return !sequence.held || !sequence.held->is_complete();
+}
+
+// Whether the next guess is this token, that comes behind right ones only.
+void Engine::check_guess(Sequence& sequence, TokenId token) {
+  const size_t n_right = sequence.n_right;
+  const bool is_next = sequence.tokens.size() == sequence.n_before + n_right;
+  if (!is_next || n_right == sequence.guesses.size()) return;
+  if (sequence.guesses[n_right] != token) return;
+  ++sequence.n_right;
+  if (!sequence.is_predicted) return;
+  ++sequence.usage.n_predicted_right;
+  --sequence.usage.n_predicted_wrong;
 }
 
 // Tokens that the grammar leaves no choice about. The next step evaluates them with the one before

@@ -7,10 +7,12 @@
 // One step: admit what fits, plan a batch (scheduler.h), one forward pass, then sample or score
 // each sequence's rows and emit its events. A prompt whose beginning was evaluated before starts
 // from there (prefix_tree.h), and one whose beginning is being evaluated waits for it
-// (prefix_claims.h). Where the model has recurrent states, each running sequence holds one, and the
-// tree keeps a copy of it as it was at the last block border of its prompt: that is where the next
-// prompt of a chat, or the same one again, goes on from. Threads: one; events are emitted inside of
-// submit, cancel and step.
+// (prefix_claims.h). Tokens that are guessed are evaluated in the same pass as the one before them
+// (prompt_lookup.h, draft_share.h); what was drawn decides which of them stand, so that an answer
+// is the same with guesses and without. Where the model has recurrent states, each running sequence
+// holds one, and the tree keeps a copy of it as it was at the last block border of its prompt: that
+// is where the next prompt of a chat, or the same one again, goes on from. Threads: one; events are
+// emitted inside of submit, cancel and step.
 #pragma once
 #include <functional>
 #include <map>
@@ -44,6 +46,9 @@ struct EngineOptions {
   // Of one user, so that the queue of one is not the end of the others'.
   size_t n_running_user_max = SIZE_MAX;
   size_t n_waiting_user_max = 256;
+  // Guesses tokens from what a sequence has said before and evaluates several at once. Changes no
+  // answer; not for models with states.
+  bool guesses = true;
   const kernels::KernelTable* kernels = kernels::available_kernels().back();
 };
 
@@ -56,6 +61,8 @@ struct EngineTotals {
   uint64_t n_tokens_prompt = 0;  // evaluated
   uint64_t n_tokens_cached = 0;  // of prompts, that were not evaluated again
   uint64_t n_tokens_generated = 0;
+  uint64_t n_tokens_guessed = 0;  // and evaluated
+  uint64_t n_guesses_right = 0;   // of them, those that became tokens of answers
   uint64_t n_cancelled = 0;
   uint64_t n_refused = 0;              // because too many waited
   uint64_t n_stepped_back = 0;         // times that a sequence made room for others
@@ -108,6 +115,7 @@ class Engine {
   void start(Sequence& sequence);
   void step_back(Sequence& sequence);
   std::vector<Work> plan();
+  void add_guesses(std::vector<Work>& batch);
   void reuse_prefix(Sequence& sequence);
   void keep_progress(Sequence& sequence);
   void release_claims(Sequence& sequence, size_t n_keys);
@@ -116,8 +124,10 @@ class Engine {
   StateId take_state();
   void forward(const std::vector<Work>& batch);
   void adapt_budget(double seconds, size_t n_tokens, const StepSeconds& wanted);
-  void generate(Sequence& sequence, std::span<float> logits);
+  size_t generate(Sequence& sequence, std::span<float> rows);
+  void draw(Sequence& sequence, std::span<float> logits);
   bool append(Sequence& sequence, TokenId token, Delta& delta);
+  void check_guess(Sequence& sequence, TokenId token);
   bool append_forced(Sequence& sequence, Delta& delta);
   void score(Sequence& sequence, std::span<const float> rows, size_t n_rows);
   TokenLogprob make_logprob(const Sampler::Draw& draw) const;
@@ -131,6 +141,7 @@ class Engine {
   const Clock& clock_;
   const EngineOptions options_;
   const size_t n_vocab_;
+  const bool makes_guesses_;
   std::vector<TokenId> eog_;  // of the vocabulary
   Sink sink_;
   std::unique_ptr<model::KvStore> kv_;

@@ -79,6 +79,8 @@ class FakeModel final : public model::Model {
   }
 
   bool broken = false;
+  // Mostly goes round in circles: each token likes one to follow it, three times of four.
+  bool repeats = false;
 
  private:
   // Rows of n_values numbers, from the hash at their position.
@@ -107,6 +109,9 @@ class FakeModel final : public model::Model {
         Rng rng(hash);
         for (size_t v = 0; v < n_values; ++v) {
           rows[v] = broken ? NAN : static_cast<float>(rng.uniform() * 8);
+        }
+        if (repeats && rng.below(4) != 0) {
+          rows[(static_cast<size_t>(slice.tokens[i]) * 5 + 1) % n_values] += 8;
         }
         rows = rows.subspan(n_values);
       }

@@ -132,7 +132,7 @@ TEST_P(RealSharing, SteppingBackChangesNothing) {
   options.n_running_max = 2;
   const auto engine = make(options);
   for (SequenceId id = 1; id <= 3; ++id) engine->submit(id, job(prompt_of(50 + id, 30 + id), 100));
-  for (int i = 0; i < 45; ++i) engine->step();
+  while (answers_[1].ids.size() < 40) engine->step();
   GenerateJob others = job(prompt_of(70, 9), 40);
   others.claim.user = "another";
   engine->submit(4, others);
@@ -142,6 +142,31 @@ TEST_P(RealSharing, SteppingBackChangesNothing) {
     EXPECT_EQ(answers_.at(id), alone(job(prompt_of(50 + id, 30 + id), 100)));
   }
   EXPECT_EQ(answers_.at(4), alone(others));
+}
+
+// An expected answer makes guesses, right and wrong ones. Without them it is the same.
+TEST_P(RealSharing, GuessesChangeNothing) {
+  EngineOptions plain = kOptions;
+  plain.guesses = false;
+  const auto without = make(plain), with = make();
+  SequenceId id = 0;
+  for (const float temperature : {0.0f, 0.3f, 1.0f}) {
+    GenerateJob asked = job(prompt_of(90, 31), 100, temperature, 5);
+    without->submit(++id, asked);
+    const Answer expected = finish(*without, id);
+    asked.prediction = expected.ids;
+    for (size_t i = 6; i < asked.prediction.size(); i += 7) asked.prediction[i] ^= 1;
+    with->submit(++id, asked);
+    EXPECT_EQ(finish(*with, id), expected);
+  }
+  EXPECT_EQ(without->totals().n_tokens_guessed, 0u);
+  const EngineTotals totals = with->totals();
+  if (has_states()) {
+    EXPECT_EQ(totals.n_tokens_guessed, 0u);
+  } else {
+    EXPECT_GT(totals.n_guesses_right, 50u);
+    EXPECT_GT(totals.n_tokens_guessed, totals.n_guesses_right + 10);
+  }
 }
 
 // MHA, GQA with sliding windows, sinks with windows, one latent for all heads, and states.

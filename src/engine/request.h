@@ -44,6 +44,8 @@ struct GenerateJob {
   Claim claim = {};
   // What the answer must look like; null: anything. Over the vocabulary of the engine's model.
   std::shared_ptr<grammar::CompiledGrammar> grammar = {};
+  // What the answer may repeat, at most as long as the context; helps to guess and nothing else.
+  std::vector<TokenId> prediction = {};
 };
 
 // The log-probability of every id given those before it, and the likeliest tokens of the last rows.
@@ -74,11 +76,13 @@ struct TokenLogprob {
 
 struct Usage {
   size_t n_prompt = 0;
-  size_t n_cached = 0;          // of the prompt, taken from the prefix cache
-  size_t n_generated = 0;       // without the token that ended the generation
-  double queue_seconds = 0;     // accepted to first evaluated
-  double prompt_seconds = 0;    // evaluating the prompt
-  double generate_seconds = 0;  // first token to last
+  size_t n_cached = 0;           // of the prompt, taken from the prefix cache
+  size_t n_generated = 0;        // without the token that ended the generation
+  size_t n_predicted_right = 0;  // guessed from the prediction, and generated
+  size_t n_predicted_wrong = 0;  // guessed from it and evaluated in vain
+  double queue_seconds = 0;      // accepted to first evaluated
+  double prompt_seconds = 0;     // evaluating the prompt
+  double generate_seconds = 0;   // first token to last
 };
 
 enum class FinishReason { kStop, kLength, kCancelled };

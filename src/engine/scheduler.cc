@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "base/check.h"
 #include "model/model.h"
@@ -250,8 +251,7 @@ std::vector<Work> Scheduler::plan(size_t n_tokens_max, int64_t now_ns) const {
   return work;
 }
 
-std::optional<SequenceId> Scheduler::make_room(std::span<const Work> plan, size_t n_available,
-                                               int64_t now_ns) {
+size_t Scheduler::n_blocks_needed(std::span<const Work> plan) const {
   size_t n_need = 0;
   for (const Place& place : running_) {
     if (place.entry.is_fixed) n_need += n_blocks_to_come(place.entry);
@@ -259,9 +259,15 @@ std::optional<SequenceId> Scheduler::make_room(std::span<const Work> plan, size_
   for (const Work& work : plan) {
     const Entry& entry = running(work.id).entry;
     if (entry.is_fixed) continue;
-    n_need += blocks_for(entry.n_computed + work.n_tokens) - blocks_for(entry.n_computed);
+    const size_t end = entry.n_computed + work.n_tokens + work.n_guesses;
+    n_need += blocks_for(end) - blocks_for(entry.n_computed);
   }
-  if (n_need <= n_available) return std::nullopt;
+  return n_need;
+}
+
+std::optional<SequenceId> Scheduler::make_room(std::span<const Work> plan, size_t n_available,
+                                               int64_t now_ns) {
+  if (n_blocks_needed(plan) <= n_available) return std::nullopt;
   std::optional<size_t> victim;
   std::tuple<size_t, double, uint64_t> worst;
   for (size_t i = 0; i < running_.size(); ++i) {
@@ -276,17 +282,18 @@ std::optional<SequenceId> Scheduler::make_room(std::span<const Work> plan, size_
   return step_back(*victim);
 }
 
-void Scheduler::advance(const Work& work, size_t n_new) {
+// Wrong guesses count as well: they are work, and their user's.
+void Scheduler::advance(const Work& work, size_t n_new, size_t n_right) {
   Place& place = running(work.id);
   Entry& entry = place.entry;
-  CHECK(work.n_tokens <= n_left(entry));
-  entry.n_computed += work.n_tokens;
+  CHECK(work.n_tokens <= n_left(entry) && n_right <= std::min(work.n_guesses, n_new));
+  entry.n_computed += work.n_tokens + n_right;
   entry.n_tokens += n_new;
   CHECK(entry.n_tokens <= entry.n_tokens_end);
-  place.n_since_admission += work.n_tokens;
+  place.n_since_admission += work.n_tokens + n_right;
   place.last_served = ++n_pieces_;
   User& user = user_of(place);
-  user.served += static_cast<double>(work.n_tokens) / user.weight;
+  user.served += static_cast<double>(work.n_tokens + work.n_guesses) / user.weight;
 }
 
 void Scheduler::remove(SequenceId id) {
@@ -302,11 +309,15 @@ void Scheduler::remove(SequenceId id) {
   }
 }
 
-Scheduler::Place& Scheduler::running(SequenceId id) {
+const Scheduler::Place& Scheduler::running(SequenceId id) const {
   const auto found =
       std::ranges::find_if(running_, [&](const Place& place) { return place.entry.id == id; });
   CHECK(found != running_.end());
   return *found;
+}
+
+Scheduler::Place& Scheduler::running(SequenceId id) {
+  return const_cast<Place&>(std::as_const(*this).running(id));
 }
 
 void Scheduler::check_integrity() const {

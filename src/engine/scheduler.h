@@ -63,7 +63,8 @@ struct Entry {
 
 struct Work {
   SequenceId id = 0;
-  size_t n_tokens = 0;  // to evaluate, from n_computed on
+  size_t n_tokens = 0;   // to evaluate, from n_computed on
+  size_t n_guesses = 0;  // and so many behind them, which may turn out wrong
 };
 
 class Scheduler {
@@ -94,8 +95,11 @@ class Scheduler {
   // Empty where they are.
   std::optional<SequenceId> make_room(std::span<const Work> plan, size_t n_available,
                                       int64_t now_ns);
-  // A planned piece was evaluated and n_new tokens were added behind it.
-  void advance(const Work& work, size_t n_new);
+  // The blocks that the plan's next step takes, and those that are promised.
+  size_t n_blocks_needed(std::span<const Work> plan) const;
+  // A planned piece was evaluated and n_new tokens were added behind it; the first n_right of its
+  // guesses were among them.
+  void advance(const Work& work, size_t n_new, size_t n_right = 0);
   // It ended, wherever it was. Ids that are unknown are ignored.
   void remove(SequenceId id);
 
@@ -122,6 +126,7 @@ class Scheduler {
   };
 
   Place& running(SequenceId id);
+  const Place& running(SequenceId id) const;
   User& user_of(const Place& place) { return users_.at(place.entry.claim.user); }
   const User& user_of(const Place& place) const { return users_.at(place.entry.claim.user); }
   User& arrive(const Claim& claim);

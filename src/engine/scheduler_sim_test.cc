@@ -33,6 +33,7 @@ class Run {
   // A model with states where the options have room for some.
   Run(const EngineOptions& options, const Clock& clock)
       : model_(kVocab, options.n_states > 0), tokens_(fake_tokens(kVocab)) {
+    model_.repeats = true;
     engine_ = Engine::create(model_, tokens_, clock, options, [this](SequenceId id, Event event) {
                 take(answers[id], std::move(event));
               }).value();
@@ -121,9 +122,10 @@ GenerateJob random_job(Rng& rng, const std::vector<GenerateJob>& earlier, size_t
   return job;
 }
 
-// The same job alone on an engine that never saw anything else.
-Answer alone(const GenerateJob& job, const EngineOptions& options) {
+// The same job alone on an engine that never saw anything else and guesses nothing.
+Answer alone(const GenerateJob& job, EngineOptions options) {
   const ManualClock clock;
+  options.guesses = false;
   Run run(options, clock);
   run.engine().submit(1, job);
   while (run.engine().step()) {
@@ -157,6 +159,8 @@ struct Reached {
   uint64_t n_saved = 0;
   uint64_t n_brought_back = 0;
   uint64_t n_killed = 0;
+  uint64_t n_guessed = 0;
+  uint64_t n_guessed_right = 0;
 
   void add(const EngineTotals& totals) {
     n_stepped_back += totals.n_stepped_back;
@@ -165,6 +169,8 @@ struct Reached {
     n_cancelled += totals.n_cancelled;
     n_saved += totals.n_blocks_saved;
     n_brought_back += totals.n_blocks_brought_back;
+    n_guessed += totals.n_tokens_guessed;
+    n_guessed_right += totals.n_guesses_right;
   }
 };
 
@@ -272,6 +278,8 @@ TEST(EngineSimulation, EveryRequestGetsTheAnswerItGetsAlone) {
   EXPECT_GT(reached.n_saved, n_seeds / 10);
   EXPECT_GT(reached.n_brought_back, n_seeds / 100);
   EXPECT_GT(reached.n_killed, n_seeds / 10);
+  EXPECT_GT(reached.n_guessed_right, n_seeds);
+  EXPECT_GT(reached.n_guessed - reached.n_guessed_right, n_seeds / 2);
 }
 
 }  // namespace

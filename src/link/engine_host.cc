@@ -104,6 +104,8 @@ class EngineThread {
             .n_tokens_prompt = text.n_tokens_prompt + embedder.n_tokens,
             .n_tokens_cached = text.n_tokens_cached,
             .n_tokens_generated = text.n_tokens_generated,
+            .n_tokens_guessed = text.n_tokens_guessed,
+            .n_guesses_right = text.n_guesses_right,
             .n_cancelled = text.n_cancelled + embedder.n_cancelled,
             .n_refused = text.n_refused,
             .n_stepped_back = text.n_stepped_back,
@@ -262,6 +264,7 @@ Result<void> Host::serve(RequestId id, GenerateRequest& request) {
   MARU_TRY_VOID(need_text_engine());
   MARU_TRY(grammar, compile(request.grammar));
   MARU_TRY(ids, encode(request.prompt, request.now_unix_seconds));
+  auto prediction = loaded_.tokenizer->encode(request.prediction, {});
   engine_->post({id, engine::GenerateJob{.prompt = std::move(ids),
                                          .sampling = std::move(request.sampling),
                                          .stop = std::move(request.stop),
@@ -271,7 +274,8 @@ Result<void> Host::serve(RequestId id, GenerateRequest& request) {
                                          .keep_kv = request.keep_kv,
                                          .echo_prompt_ids = request.echo_prompt_ids,
                                          .claim = std::move(request.claim),
-                                         .grammar = std::move(grammar)}});
+                                         .grammar = std::move(grammar),
+                                         .prediction = std::move(prediction)}});
   return {};
 }
 

@@ -86,12 +86,13 @@ Result<const kernels::KernelTable*> find_table(const std::string& isa) {
       fmt::format("isa \"{}\" is unknown or not on this machine, which has {}", isa, known), "isa");
 }
 
-Result<void> load_decoder(LoadedModel& loaded, const model::LoadOptions& options) {
+Result<void> load_decoder(LoadedModel& loaded, const model::LoadOptions& options, bool guesses) {
   MARU_TRY(model, model::load_model(*loaded.file, options));
   loaded.model = std::move(model);
   MARU_TRY(sizes, size_kv(loaded.model->info(), options.n_ctx, available_memory()));
   loaded.engine_options = sizes;
   loaded.engine_options.kernels = options.kernels;
+  loaded.engine_options.guesses = guesses;
   // One that is unknown here, as a reranker's, is no hindrance to making text.
   auto pooling = model::read_pooling(loaded.file->metadata(), loaded.card.architecture);
   if (!pooling.ok()) log_warning("{}", pooling.error().message);
@@ -120,7 +121,7 @@ Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load,
   if (on_progress) {
     options.on_progress = [&](uint64_t n, uint64_t n_total) { on_progress({n, n_total}); };
   }
-  MARU_TRY_VOID(loaded.card.generates ? load_decoder(loaded, options)
+  MARU_TRY_VOID(loaded.card.generates ? load_decoder(loaded, options, load.guesses)
                                       : load_encoder(loaded, options));
   const model::ModelInfo& info = loaded.embeddings->info();
   loaded.card.isa = kernels->isa;

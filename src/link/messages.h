@@ -30,6 +30,7 @@ struct LoadRequest {
   size_t n_ctx = 0;         // longest sequence admitted; 0 = the model's own, bounded by memory
   std::string isa = {};     // empty = the best
   bool vocab_only = false;  // tokenizer and template, no weights
+  bool guesses = true;      // engine::EngineOptions::guesses
   std::string template_path =
       {};  // render only: a Jinja file instead of a model (path is then empty)
   // Of the file behind kKvFileFd, in which conversations outlive the process; 0: there is none.
@@ -97,6 +98,7 @@ struct GenerateRequest {
   std::optional<grammar::GrammarSpec> grammar = {};  // what the answer must look like
   engine::Claim claim = {};  // whose it is, from the caller's rights, and how urgent
   std::optional<int64_t> now_unix_seconds = {};  // for the template; absent: the engine's clock
+  std::string prediction = {};                   // text that the answer may repeat
 };
 // Error::param of a grammar that is refused.
 inline constexpr std::string_view kGrammarParam = "grammar";
@@ -162,10 +164,12 @@ struct EngineStats {
   uint64_t n_tokens_prompt = 0;  // evaluated
   uint64_t n_tokens_cached = 0;  // of prompts, that were not evaluated again
   uint64_t n_tokens_generated = 0;
-  uint64_t n_cancelled = 0;     // generations that a cancel ended
-  uint64_t n_refused = 0;       // because too many waited
-  uint64_t n_stepped_back = 0;  // times that a sequence made room for others
-  uint64_t n_blocks_saved = 0;  // of conversations, to disk
+  uint64_t n_tokens_guessed = 0;  // and evaluated
+  uint64_t n_guesses_right = 0;   // of them, those that became tokens of answers
+  uint64_t n_cancelled = 0;       // generations that a cancel ended
+  uint64_t n_refused = 0;         // because too many waited
+  uint64_t n_stepped_back = 0;    // times that a sequence made room for others
+  uint64_t n_blocks_saved = 0;    // of conversations, to disk
   uint64_t n_blocks_brought_back = 0;
   uint64_t n_steps = 0;           // of generations and scores
   uint64_t n_step_tokens = 0;     // evaluated by all steps

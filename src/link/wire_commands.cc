@@ -152,6 +152,7 @@ void put(Json& out, const LoadRequest& load) {
   out["n_ctx"] = load.n_ctx;
   out["isa"] = load.isa;
   out["vocab_only"] = load.vocab_only;
+  out["guesses"] = load.guesses;
   out["template_path"] = load.template_path;
   out["kv_file_bytes_max"] = load.kv_file_bytes_max;
   out["kv_file_secret_base64"] = encode_base64(load.kv_file_secret);
@@ -171,6 +172,7 @@ void put(Json& out, const GenerateRequest& request) {
   out["grammar"] = grammar_json(request.grammar);
   out["cache_salt"] = request.cache_salt;
   out["keep_kv"] = request.keep_kv;
+  out["prediction_base64"] = encode_base64(request.prediction);
   out["user"] = request.claim.user;
   out["weight"] = request.claim.weight;
   for (const auto& [work_class, name] : kWorkClasses) {
@@ -224,6 +226,7 @@ Command get_load(Fields& fields) {
   load.n_ctx = fields.count("n_ctx");
   load.isa = fields.text("isa");
   load.vocab_only = fields.boolean("vocab_only");
+  load.guesses = fields.boolean("guesses");
   load.template_path = fields.text("template_path");
   load.kv_file_bytes_max = fields.u64("kv_file_bytes_max");
   load.kv_file_secret = fields.bytes("kv_file_secret_base64");
@@ -259,6 +262,7 @@ Command get_generate(Fields& fields) {
   }
   request.cache_salt = fields.text("cache_salt");
   request.keep_kv = fields.boolean("keep_kv");
+  request.prediction = fields.bytes("prediction_base64");
   request.claim.user = fields.text("user");
   request.claim.weight = static_cast<uint32_t>(fields.count("weight", UINT32_MAX));
   const std::string wanted = fields.text("class");

@@ -135,6 +135,8 @@ void put(Json& out, const Done& done) {
   out["usage"] = {{"n_prompt", done.usage.n_prompt},
                   {"n_cached", done.usage.n_cached},
                   {"n_generated", done.usage.n_generated},
+                  {"n_predicted_right", done.usage.n_predicted_right},
+                  {"n_predicted_wrong", done.usage.n_predicted_wrong},
                   {"queue_seconds", done.usage.queue_seconds},
                   {"prompt_seconds", done.usage.prompt_seconds},
                   {"generate_seconds", done.usage.generate_seconds}};
@@ -174,6 +176,8 @@ void put(Json& out, const EngineStats& stats) {
   out["n_tokens_prompt"] = stats.n_tokens_prompt;
   out["n_tokens_cached"] = stats.n_tokens_cached;
   out["n_tokens_generated"] = stats.n_tokens_generated;
+  out["n_tokens_guessed"] = stats.n_tokens_guessed;
+  out["n_guesses_right"] = stats.n_guesses_right;
   out["n_cancelled"] = stats.n_cancelled;
   out["n_refused"] = stats.n_refused;
   out["n_stepped_back"] = stats.n_stepped_back;
@@ -248,6 +252,8 @@ EventBody get_done(Fields& fields) {
   done.usage.n_prompt = usage.count("n_prompt");
   done.usage.n_cached = usage.count("n_cached");
   done.usage.n_generated = usage.count("n_generated");
+  done.usage.n_predicted_right = usage.count("n_predicted_right");
+  done.usage.n_predicted_wrong = usage.count("n_predicted_wrong");
   done.usage.queue_seconds = usage.number("queue_seconds");
   done.usage.prompt_seconds = usage.number("prompt_seconds");
   done.usage.generate_seconds = usage.number("generate_seconds");
@@ -299,6 +305,8 @@ EventBody get_stats(Fields& fields) {
   stats.n_tokens_prompt = fields.u64("n_tokens_prompt");
   stats.n_tokens_cached = fields.u64("n_tokens_cached");
   stats.n_tokens_generated = fields.u64("n_tokens_generated");
+  stats.n_tokens_guessed = fields.u64("n_tokens_guessed");
+  stats.n_guesses_right = fields.u64("n_guesses_right");
   stats.n_cancelled = fields.u64("n_cancelled");
   stats.n_refused = fields.u64("n_refused");
   stats.n_stepped_back = fields.u64("n_stepped_back");

@@ -27,6 +27,7 @@ inline std::vector<Command> sample_commands() {
   GenerateRequest chat_request{.prompt = chat, .sampling = sample_sampling(), .stop = {"\n", "끝"}};
   chat_request.max_tokens = 7;
   chat_request.cache_salt = "salt";
+  chat_request.prediction = "def f(x):\n";
   chat_request.grammar = {grammar::GrammarKind::kChoice, "s", {"a", "b"}};
   chat_request.now_unix_seconds = 1'764'316'800;
   chat_request.claim = {"u1", 7, engine::WorkClass::kBackground};
@@ -35,21 +36,21 @@ inline std::vector<Command> sample_commands() {
   GenerateRequest ids_request{.prompt = TokensPrompt{{0, 5, 2147483647}}};
   ids_request.ignore_eos = true;
   ids_request.keep_kv = false;
-  return {
-      Hello{},
-      LoadRequest{"/m.gguf", 2, 4096, "avx2", true, "t.jinja", 1 << 30, std::string(32, '\xFE')},
-      chat_request,
-      text_request,
-      ids_request,
-      ScoreRequest{{1, 2, 3}, 0, 50},
-      EmbedRequest{TextPrompt{"abc"}, model::Pooling::kCls, true, true},
-      TokenizeRequest{"\xFF text", true, true},
-      DetokenizeRequest{{1, 2}},
-      RenderRequest{chat, -5, {{"bos_token", "<s>"}}},
-      StatsRequest{},
-      PingRequest{},
-      CancelRequest{},
-      ReservedRequest{"rerank"}};
+  return {Hello{},
+          LoadRequest{"/m.gguf", 2, 4096, "avx2", true, false, "t.jinja", 1 << 30,
+                      std::string(32, '\xFE')},
+          chat_request,
+          text_request,
+          ids_request,
+          ScoreRequest{{1, 2, 3}, 0, 50},
+          EmbedRequest{TextPrompt{"abc"}, model::Pooling::kCls, true, true},
+          TokenizeRequest{"\xFF text", true, true},
+          DetokenizeRequest{{1, 2}},
+          RenderRequest{chat, -5, {{"bos_token", "<s>"}}},
+          StatsRequest{},
+          PingRequest{},
+          CancelRequest{},
+          ReservedRequest{"rerank"}};
 }
 
 inline std::vector<EventBody> sample_events() {
@@ -76,7 +77,7 @@ inline std::vector<EventBody> sample_events() {
           card,
           Started{3, {1, 2, 3}},
           delta,
-          Done{FinishReason::kLength, "끝", {3, 1, 2, 0.5, 0.25, 0.125}},
+          Done{FinishReason::kLength, "끝", {3, 1, 2, 5, 4, 0.5, 0.25, 0.125}},
           Failed{Error::invalid("wrong", "sampling.top_p"), 2.5},
           engine::ScoreRow{{{1, -0.25f}, {2, -INFINITY}}},
           engine::ScoreDone{{0.1, INFINITY, 1e-300}},

@@ -97,6 +97,11 @@ constexpr auto kTable = std::to_array<FieldRow>({
      .type = kBool,
      .initial = "false",
      .note = "go on with the last message, the assistant's; not with add_generation_prompt: true"},
+    {.name = "prediction",
+     .endpoints = kChatEndpoint,
+     .type = kObject,
+     .note = "type content and content, a string or text parts: what the answer may repeat; makes "
+             "it sooner and no other (docs/speculation.md)"},
     {.name = "chat_template_kwargs",
      .endpoints = kChatEndpoint,
      .type = kObject,
@@ -194,7 +199,6 @@ constexpr auto kTable = std::to_array<FieldRow>({
     {.name = "prompt_cache_key", .use = kIgnored, .note = "the cache is keyed by the server alone"},
     {.name = "cache_salt", .use = kIgnored, .note = "the cache is keyed by the server alone"},
     {.name = "parallel_tool_calls", .endpoints = kChatEndpoint, .use = kIgnored},
-    {.name = "prediction", .endpoints = kChatEndpoint, .use = kIgnored},
     {.name = "reasoning_effort", .endpoints = kChatEndpoint, .use = kIgnored},
     {.name = "verbosity", .endpoints = kChatEndpoint, .use = kIgnored},
 });

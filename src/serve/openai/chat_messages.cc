@@ -87,14 +87,8 @@ Result<Json> read_message(const Json& message, const std::string& where, Fields&
     if (key == "role" || value.is_null()) continue;
     if (key == "content") {
       has_content = true;
-      if (value.is_array()) {
-        MARU_TRY(text, read_content_parts(value, key_where));
-        out["content"] = std::move(text);
-      } else if (value.is_string()) {
-        out["content"] = value;
-      } else {
-        return Error::invalid(key_where + " must be a string or an array of text parts", key_where);
-      }
+      MARU_TRY(text, read_content(value, key_where));
+      out["content"] = std::move(text);
     } else if (key == "tool_calls") {
       MARU_TRY(calls, read_tool_calls(value, key_where));
       has_calls = !calls.empty();
@@ -115,6 +109,12 @@ Result<Json> read_message(const Json& message, const std::string& where, Fields&
 }
 
 }  // namespace
+
+Result<std::string> read_content(const Json& content, const std::string& where) {
+  if (content.is_string()) return content.get<std::string>();
+  if (content.is_array()) return read_content_parts(content, where);
+  return Error::invalid(where + " must be a string or an array of text parts", where);
+}
 
 Result<Json> read_messages(const Json* messages, Fields& fields) {
   if (messages == nullptr || messages->empty() || messages->size() > kMessagesMax) {

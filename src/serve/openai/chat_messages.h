@@ -15,4 +15,7 @@ namespace maru::serve::openai {
 // Errors: kInvalidArgument, kUnsupported, naming "messages[3].content" and the like.
 Result<Json> read_messages(const Json* messages, Fields& fields);
 
+// A string, or text parts joined by line ends. Errors: as above.
+Result<std::string> read_content(const Json& content, const std::string& where);
+
 }  // namespace maru::serve::openai

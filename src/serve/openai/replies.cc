@@ -125,6 +125,9 @@ void append_usage(std::string& out, const Totals& totals) {
   append_count(out, ",\"completion_tokens\":", totals.n_generated);
   append_count(out, ",\"total_tokens\":", totals.n_prompt + totals.n_generated);
   append_count(out, ",\"prompt_tokens_details\":{\"cached_tokens\":", totals.n_cached);
+  append_count(out, "},\"completion_tokens_details\":{\"accepted_prediction_tokens\":",
+               totals.n_predicted_right);
+  append_count(out, ",\"rejected_prediction_tokens\":", totals.n_predicted_wrong);
   out += "}}";
 }
 
@@ -165,6 +168,8 @@ Totals add_up(std::span<const Choice> choices, size_t n) {
       totals.n_cached += usage.n_cached;
     }
     totals.n_generated += usage.n_generated;
+    totals.n_predicted_right += usage.n_predicted_right;
+    totals.n_predicted_wrong += usage.n_predicted_wrong;
     totals.prompt_seconds = std::max(totals.prompt_seconds, usage.prompt_seconds);
     totals.generate_seconds = std::max(totals.generate_seconds, usage.generate_seconds);
     // The first token comes from the prompt; the seconds count from it.

@@ -41,6 +41,8 @@ struct Totals {
   size_t n_prompt = 0;
   size_t n_cached = 0;
   size_t n_generated = 0;
+  size_t n_predicted_right = 0;
+  size_t n_predicted_wrong = 0;
   double prompt_seconds = 0;     // of the slowest choice: they run at the same time
   double generate_seconds = 0;   // of the slowest choice
   double tokens_per_second = 0;  // all choices together

@@ -106,12 +106,27 @@ Result<engine::Claim> read_claim(const Fields& fields) {
 
 Json receipt_request(const Fields& fields, uint64_t seed) {
   Json request = fields.resolved();
-  for (const char* name :
-       {"stream", "stream_options", "user", "service_tier", "cache_prompt", "receipt"}) {
+  for (const char* name : {"stream", "stream_options", "user", "service_tier", "cache_prompt",
+                           "receipt", "prediction"}) {
     request.erase(name);
   }
   if (fields.find("seed") == nullptr) request["seed"] = seed;
   return request;
+}
+
+// {"type":"content","content":text}: what the answer is likely to repeat.
+Result<std::string> read_prediction(const Json* prediction, Fields& fields) {
+  if (prediction == nullptr) return std::string();
+  const Json type = prediction->value("type", Json("content"));
+  const auto content = prediction->find("content");
+  if (type != "content" || content == prediction->end()) {
+    return Error::invalid(R"(prediction must be an object like {"type":"content","content":"..."})",
+                          "prediction");
+  }
+  for (const auto& [name, value] : prediction->items()) {
+    if (name != "type" && name != "content") fields.ignore("prediction." + name);
+  }
+  return read_content(*content, "prediction.content");
 }
 
 // What both endpoints have in common; the prompts follow.
@@ -245,6 +260,8 @@ Result<GenerateJob> parse_chat(std::string_view body, uint64_t seed) {
     if (job.receipt_request) (*job.receipt_request)["add_generation_prompt"] = false;
   }
   if (const Json* kwargs = fields.find("chat_template_kwargs")) prompt.template_kwargs = *kwargs;
+  MARU_TRY(prediction, read_prediction(fields.find("prediction"), fields));
+  request.prediction = std::move(prediction);
   request.prompt = std::move(prompt);
   job.prompts.push_back(std::move(request));
   job.ignored = fields.ignored();

@@ -142,6 +142,20 @@ TEST_F(OpenAiRoutesTest, HealthAndModels) {
   EXPECT_EQ(client->get("/maru/engines").json()["engines"][0]["n_running"], 0);
 }
 
+TEST_F(OpenAiRoutesTest, APredictionIsAStringOrTextParts) {
+  const auto prediction = [&](size_t i, const std::string& value) {
+    auto client = begin_chat(R"(,"prediction":)" + value);
+    std::string text = engine_->request(i).prediction;
+    engine_->emit(i, done(FinishReason::kStop, 1, 1));
+    EXPECT_EQ(client->read_reply().status, 200);
+    return text;
+  };
+  EXPECT_EQ(prediction(0, R"({"type":"content","content":"int x;\n"})"), "int x;\n");
+  EXPECT_EQ(prediction(1, R"({"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]})"),
+            "a\nb");
+  EXPECT_EQ(prediction(2, "null"), "");
+}
+
 TEST_F(OpenAiRoutesTest, AWholeChatAnswer) {
   auto client = begin_chat(R"(,"seed":7,"max_tokens":9,"stop":"x","metadata":{},"frobnicate":1)");
   engine_->emit(0, link::Started{3, {}});
@@ -149,6 +163,8 @@ TEST_F(OpenAiRoutesTest, AWholeChatAnswer) {
   engine_->emit(0, delta("ld\"\n한"));
   link::Done last = done(FinishReason::kLength, 3, 9);
   last.usage.n_cached = 2;
+  last.usage.n_predicted_right = 5;
+  last.usage.n_predicted_wrong = 1;
   engine_->emit(0, last);
   const TestReply reply = client->read_reply();
   EXPECT_EQ(reply.status, 200);
@@ -164,6 +180,9 @@ TEST_F(OpenAiRoutesTest, AWholeChatAnswer) {
   EXPECT_EQ(json["usage"]["completion_tokens"], 9);
   EXPECT_EQ(json["usage"]["total_tokens"], 12);
   EXPECT_EQ(json["usage"]["prompt_tokens_details"]["cached_tokens"], 2);
+  const Json& details = json["usage"]["completion_tokens_details"];
+  EXPECT_EQ(details["accepted_prediction_tokens"], 5);
+  EXPECT_EQ(details["rejected_prediction_tokens"], 1);
   EXPECT_EQ(json["timings"]["cache_n"], 2);
   EXPECT_EQ(json["timings"]["prompt_n"], 1);
   EXPECT_EQ(json["timings"]["predicted_per_second"], 16.0);  // 8 tokens after the first in 0.5 s
@@ -444,6 +463,11 @@ TEST_F(OpenAiRoutesTest, WrongRequests) {
       {chat + R"("guided_json":5})", 400, "guided_json", "an object"},
       {chat + R"("stream_options":{}})", 400, "stream_options", "stream: true"},
       {chat + R"("seed":1e300})", 400, "seed", "integer"},
+      {chat + R"("prediction":"x"})", 400, "prediction", "object"},
+      {chat + R"("prediction":{"type":"tokens","content":"x"}})", 400, "prediction", "content"},
+      {chat + R"("prediction":{"type":"content"}})", 400, "prediction", "content"},
+      {chat + R"("prediction":{"type":"content","content":7}})", 400, "prediction.content",
+       "string"},
       {chat + R"("user":1})", 400, "user", "string"},
       {chat + R"("user":")" + std::string(257, 'u') + "\"}", 400, "user", "at most 256"},
       {chat + R"("service_tier":"soon"})", 400, "service_tier", "agent, flex"},
