@@ -33,9 +33,11 @@ void Embedder::submit(SequenceId id, EmbedJob job) {
                                            "become one; choose mean, cls or last",
                                            "pooling")});
   }
-  if (waiting_.size() >= kEmbedWaitingMax) {
+  const size_t n_tokens = n_tokens_waiting_ + job.ids.size();
+  if (waiting_.size() >= kEmbedWaitingMax || n_tokens > kEmbedWaitingTokensMax) {
     return sink_(id, Failed{Error::exhausted("too many texts wait for this model already")});
   }
+  n_tokens_waiting_ = n_tokens;
   waiting_.push_back({id, std::move(job)});
 }
 
@@ -43,31 +45,45 @@ void Embedder::cancel(SequenceId id) {
   const auto found = std::ranges::find(waiting_, id, &Waiting::id);
   if (found == waiting_.end()) return;
   ++totals_.n_cancelled;
+  n_tokens_waiting_ -= found->job.ids.size();
   waiting_.erase(found);
   sink_(id, Failed{Error{ErrorCode::kCancelled, "the embedding was cancelled", {}}});
 }
 
+// The oldest, and those behind it that fit into the step.
+std::vector<Embedder::Waiting> Embedder::take_batch() {
+  std::vector<Waiting> batch;
+  size_t n_tokens = 0;
+  std::erase_if(waiting_, [&](Waiting& waiting) {
+    const size_t n = waiting.job.ids.size();
+    if (!batch.empty() && n_tokens + n > kStepTokensMax) return false;
+    n_tokens += n;
+    batch.push_back(std::move(waiting));
+    return true;
+  });
+  n_tokens_waiting_ -= n_tokens;
+  return batch;
+}
+
 bool Embedder::step() {
+  const std::vector<Waiting> batch = take_batch();
+  if (batch.empty()) return false;
   std::vector<std::span<const TokenId>> sequences;
   size_t n_tokens = 0;
-  for (const Waiting& waiting : waiting_) {
-    const std::vector<TokenId>& ids = waiting.job.ids;
-    if (!sequences.empty() && n_tokens + ids.size() > kStepTokensMax) break;
-    sequences.emplace_back(ids);
-    n_tokens += ids.size();
+  for (const Waiting& waiting : batch) {
+    sequences.emplace_back(waiting.job.ids);
+    n_tokens += waiting.job.ids.size();
   }
-  if (sequences.empty()) return false;
   const size_t d_model = model_.info().d_model;
   if (rows_.size() < n_tokens * d_model) rows_.resize(n_tokens * d_model);
   auto rows = std::span(rows_).first(n_tokens * d_model);
   const auto embedded = model_.embed(sequences, rows);
   if (embedded.ok()) totals_.n_tokens += n_tokens;
-  for (const auto& ids : sequences) {
-    const Waiting waiting = std::move(waiting_.front());
-    waiting_.pop_front();
+  for (const Waiting& waiting : batch) {
     if (embedded.ok()) {
-      answer(waiting, rows.first(ids.size() * d_model));
-      rows = rows.subspan(ids.size() * d_model);
+      const size_t n_values = waiting.job.ids.size() * d_model;
+      answer(waiting, rows.first(n_values));
+      rows = rows.subspan(n_values);
     } else {
       sink_(waiting.id, Failed{embedded.error()});
     }

@@ -5,8 +5,9 @@
 // ends with exactly one of EmbedDone and Failed. It must not know: sockets, texts, users.
 //
 // Nothing is kept from one text to the next, so there are no blocks and no scheduler: a step takes
-// the texts that wait, in their order, up to a number of tokens, and answers them all. What shares
-// a step shares the reading of the weights and not one bit of the result (model/embedding.h).
+// the text that waits longest and, of those behind it, in their order, whatever still fits into a
+// number of tokens, so that short texts fill what a long one leaves free. What shares a step shares
+// the reading of the weights and not one bit of the result (model/embedding.h).
 // Threads: one; events are emitted inside of submit, cancel and step.
 #pragma once
 #include <deque>
@@ -20,7 +21,8 @@
 namespace maru::engine {
 
 // Texts that wait; more are refused.
-inline constexpr size_t kEmbedWaitingMax = 512;
+inline constexpr size_t kEmbedWaitingMax = 4096;
+inline constexpr size_t kEmbedWaitingTokensMax = size_t{1} << 22;  // of all of them
 
 struct EmbedderTotals {
   size_t n_waiting = 0;
@@ -50,12 +52,14 @@ class Embedder {
     EmbedJob job;
   };
 
+  std::vector<Waiting> take_batch();
   void answer(const Waiting& waiting, std::span<const float> rows);
 
   model::EmbeddingModel& model_;
   const size_t n_ctx_;
   Sink sink_;
   std::deque<Waiting> waiting_;
+  size_t n_tokens_waiting_ = 0;
   std::vector<float> rows_;  // of the step: [n_tokens, d_model]; grows to the largest
   EmbedderTotals totals_;
 };

@@ -66,6 +66,23 @@ TEST_F(EmbedderTest, WhatSharesAStepAnswersAsAlone) {
   EXPECT_EQ(embedder_.totals().n_waiting, 0u);
 }
 
+TEST_F(EmbedderTest, ShortTextsFillWhatALongOneLeavesFree) {
+  const std::vector<size_t> lengths = {200, 200, 50, 200, 50, 50, 6, 56};
+  for (SequenceId id = 0; id < lengths.size(); ++id) {
+    embedder_.submit(id, {.ids = ids_from(static_cast<TokenId>(id), lengths[id])});
+  }
+  // 200 50 6 | 200 50 | 200 50 | 56: in their order, the oldest always.
+  EXPECT_TRUE(embedder_.step());
+  for (const SequenceId id : {0, 2, 6}) EXPECT_EQ(events_.count(id), 1u);
+  EXPECT_EQ(events_.size(), 3u);
+  EXPECT_EQ(run(), 3u);
+  for (SequenceId id = 0; id < lengths.size(); ++id) {
+    embedder_.submit(100 + id, {.ids = ids_from(static_cast<TokenId>(id), lengths[id])});
+    run();
+    EXPECT_EQ(done(id).values, done(100 + id).values);
+  }
+}
+
 TEST_F(EmbedderTest, ATextThatIsLongerThanAStepHasOneOfItsOwn) {
   embedder_.submit(1, {.ids = ids_from(0, kContext)});
   embedder_.submit(2, {.ids = ids_from(0, 1)});

@@ -20,6 +20,8 @@ using RequestId = uint64_t;
 // Called for each event of one request in order; the last is Done or Failed, exactly once, also
 // where the engine dies. Never called after that.
 using GenerateSink = std::function<void(GenerateEvent)>;
+// Called once, also where the engine dies.
+using EmbedSink = std::function<void(Result<EmbedResult>)>;
 
 class Client {
  public:
@@ -28,6 +30,8 @@ class Client {
   // Starts a generation. Errors of the request itself arrive as Failed too, so that there is one
   // way.
   virtual RequestId generate(GenerateRequest request, GenerateSink sink) = 0;
+  // Starts the embedding of a text; those that wait together are evaluated together.
+  virtual RequestId start_embed(EmbedRequest request, EmbedSink sink) = 0;
   // Frees the work of a request; its sink still gets its one last event. Unknown ids are ignored.
   virtual void cancel(RequestId id) = 0;
 

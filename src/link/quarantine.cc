@@ -24,7 +24,8 @@ class QuarantinedClient final : public Client {
   RequestId generate(GenerateRequest request, GenerateSink sink) override {
     const auto prompt = Quarantine::fingerprint(request.prompt);
     if (quarantine_->is_poison(prompt)) {
-      quarantine_->refuse(std::move(sink));
+      quarantine_->refuse(
+          [sink = std::move(sink)](Error error) { sink(Failed{std::move(error)}); });
       return kRefusedId;
     }
     return inner_->generate(
@@ -35,6 +36,22 @@ class QuarantinedClient final : public Client {
           if (died) quarantine->crashed(prompt);
           sink(std::move(event));
         });
+  }
+
+  RequestId start_embed(EmbedRequest request, EmbedSink sink) override {
+    const auto prompt = Quarantine::fingerprint(request.prompt);
+    if (quarantine_->is_poison(prompt)) {
+      quarantine_->refuse([sink = std::move(sink)](Error error) { sink(std::move(error)); });
+      return kRefusedId;
+    }
+    return inner_->start_embed(std::move(request),
+                               [quarantine = quarantine_, closing = closing_, inner = inner_.get(),
+                                prompt, sink = std::move(sink)](Result<EmbedResult> result) {
+                                 if (result.ok()) quarantine->answered(prompt);
+                                 if (!result.ok() && !*closing && !inner->alive())
+                                   quarantine->crashed(prompt);
+                                 sink(std::move(result));
+                               });
   }
 
   void cancel(RequestId id) override { inner_->cancel(id); }
@@ -115,7 +132,7 @@ void Quarantine::answered(Fingerprint prompt) {
   std::erase_if(suspects_, [&](const auto& suspect) { return suspect.first == prompt; });
 }
 
-void Quarantine::refuse(GenerateSink sink) {
+void Quarantine::refuse(std::function<void(Error)> sink) {
   {
     const std::lock_guard lock(mutex_);
     refused_.push_back(std::move(sink));
@@ -128,11 +145,11 @@ void Quarantine::run() {
   while (true) {
     changed_.wait(lock, [&] { return closing_ || !refused_.empty(); });
     if (refused_.empty()) return;
-    const GenerateSink sink = std::move(refused_.front());
+    const auto sink = std::move(refused_.front());
     refused_.pop_front();
     lock.unlock();
-    sink(Failed{Error::internal(
-        "the engine died twice while it worked on this prompt, so it is not tried again")});
+    sink(Error::internal(
+        "the engine died twice while it worked on this prompt, so it is not tried again"));
     lock.lock();
   }
 }

@@ -5,6 +5,7 @@
 #pragma once
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -27,7 +28,7 @@ class Quarantine {
   void answered(Fingerprint prompt);
 
   // Gives a refused request its last event, on a thread of its own as a client would.
-  void refuse(GenerateSink sink);
+  void refuse(std::function<void(Error)> sink);
 
  private:
   void run();
@@ -35,7 +36,7 @@ class Quarantine {
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::deque<std::pair<Fingerprint, size_t>> suspects_;  // and their crashes; oldest first
-  std::deque<GenerateSink> refused_;
+  std::deque<std::function<void(Error)>> refused_;
   bool closing_ = false;
   std::thread thread_;
 };

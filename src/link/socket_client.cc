@@ -343,13 +343,6 @@ void Core::wake() {
   [[maybe_unused]] const ssize_t n = ::write(wake_fd_, &one, sizeof one);
 }
 
-// The answer to a command that has one event, to a score or to an embedding.
-template <class T>
-struct Waiter {
-  std::promise<Result<T>> promise;
-  T partial;
-};
-
 class SocketClient final : public Client {
  public:
   SocketClient(std::shared_ptr<Core> core, std::thread reader, ModelCard card)
@@ -391,6 +384,10 @@ class SocketClient final : public Client {
       }
       return false;
     });
+  }
+
+  RequestId start_embed(EmbedRequest request, EmbedSink sink) override {
+    return submit<EmbedResult>(std::move(request), take_embedding, std::move(sink));
   }
 
   void cancel(RequestId id) override { core_->cancel(id); }
@@ -477,26 +474,33 @@ class SocketClient final : public Client {
     return Progress::kDone;
   }
 
-  // Sends a command; `take` fills the result from each event.
+  // Sends a command; `take` fills the result from each event, and `sink` gets it.
+  template <class T>
+  RequestId submit(const Command& command, Progress (*take)(T&, EventBody&),
+                   std::function<void(Result<T>)> sink) {
+    return core_->submit(command,
+                         [partial = T(), take, sink = std::move(sink)](EventBody&& event) mutable {
+                           if (auto* failed = std::get_if<Failed>(&event)) {
+                             sink(std::move(failed->error));
+                             return true;
+                           }
+                           const Progress progress = take(partial, event);
+                           if (progress == Progress::kMore) return false;
+                           if (progress == Progress::kDone) {
+                             sink(std::move(partial));
+                           } else {
+                             sink(Error::internal("the engine sent a foreign event"));
+                           }
+                           return true;
+                         });
+  }
+
   template <class T>
   std::future<Result<T>> ask(const Command& command, Progress (*take)(T&, EventBody&)) {
     CHECK(reader_id_ != std::this_thread::get_id());
-    auto waiter = std::make_shared<Waiter<T>>();
-    auto future = waiter->promise.get_future();
-    core_->submit(command, [waiter, take](EventBody&& event) {
-      if (auto* failed = std::get_if<Failed>(&event)) {
-        waiter->promise.set_value(std::move(failed->error));
-        return true;
-      }
-      const Progress progress = take(waiter->partial, event);
-      if (progress == Progress::kMore) return false;
-      if (progress == Progress::kDone) {
-        waiter->promise.set_value(std::move(waiter->partial));
-      } else {
-        waiter->promise.set_value(Error::internal("the engine sent a foreign event"));
-      }
-      return true;
-    });
+    auto answer = std::make_shared<std::promise<Result<T>>>();
+    auto future = answer->get_future();
+    submit<T>(command, take, [answer](Result<T> result) { answer->set_value(std::move(result)); });
     return future;
   }
 

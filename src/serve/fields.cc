@@ -22,7 +22,10 @@ constexpr std::string_view kNoTools = "tools are not supported yet";
 
 // Sorted by kind: what to generate, how to draw, what is refused, what has no effect.
 constexpr auto kTable = std::to_array<FieldRow>({
-    {.name = "model", .type = kString, .note = "a name from GET /v1/models; required"},
+    {.name = "model",
+     .endpoints = kTextEndpoints | kVectorEndpoints,
+     .type = kString,
+     .note = "a name from GET /v1/models; required"},
     {.name = "messages",
      .endpoints = kChatEndpoint,
      .type = kArray,
@@ -190,8 +193,69 @@ constexpr auto kTable = std::to_array<FieldRow>({
     {.name = "allowed_token_ids", .use = kRefused, .neutral = "[[]]", .note = "use logit_bias"},
     {.name = "use_beam_search", .use = kRefused, .neutral = "[false]", .note = "there is none"},
     {.name = "truncate_prompt_tokens",
+     .endpoints = kTextEndpoints | kVectorEndpoints,
      .use = kRefused,
      .note = "a prompt is never cut; one that is too long is an error"},
+
+    {.name = "input",
+     .endpoints = kEmbeddingsEndpoint,
+     .type = kStringOrArray,
+     .note =
+         "a string, an array of strings, token ids, or an array of arrays of token ids; at most "
+         "2,048; required"},
+    {.name = "encoding_format",
+     .endpoints = kEmbeddingsEndpoint,
+     .type = kString,
+     .initial = R"("float")",
+     .note = "float, or base64 of the numbers as f32, little-endian"},
+    {.name = "dimensions",
+     .endpoints = kEmbeddingsEndpoint,
+     .type = kInteger,
+     .min = 1,
+     .max = kTokensMax,
+     .note = "so many first numbers of the vector; at most the model's"},
+    {.name = "normalize",
+     .endpoints = kEmbeddingsEndpoint,
+     .type = kBool,
+     .initial = "true",
+     .note = "a vector has length 1, after `dimensions`; false: as the model gives it"},
+    {.name = "query",
+     .endpoints = kRerankEndpoint,
+     .type = kString,
+     .note = "what the documents are compared with; required"},
+    {.name = "documents",
+     .endpoints = kRerankEndpoint,
+     .type = kArray,
+     .note = "1 to 2,048 strings, or objects with a string `text`; required"},
+    {.name = "top_n",
+     .endpoints = kRerankEndpoint,
+     .type = kInteger,
+     .min = 1,
+     .max = kTokensMax,
+     .note = "so many of the best; absent: all"},
+    {.name = "return_documents",
+     .endpoints = kRerankEndpoint,
+     .type = kBool,
+     .initial = "false",
+     .note = "each result has its document"},
+    {.name = "truncate",
+     .endpoints = kVectorEndpoints,
+     .use = kRefused,
+     .neutral = R"([false,"NONE"])",
+     .note = "a text is never cut; one that is too long is an error"},
+    {.name = "max_tokens_per_doc",
+     .endpoints = kRerankEndpoint,
+     .use = kRefused,
+     .note = "a text is never cut; one that is too long is an error"},
+    {.name = "max_chunks_per_doc",
+     .endpoints = kRerankEndpoint,
+     .use = kRefused,
+     .note = "a text is never cut; one that is too long is an error"},
+    {.name = "rank_fields",
+     .endpoints = kRerankEndpoint,
+     .use = kRefused,
+     .note = "a document is its text"},
+    {.name = "user", .endpoints = kVectorEndpoints, .use = kIgnored},
 
     {.name = "metadata", .use = kIgnored},
     {.name = "store", .use = kIgnored},
@@ -348,6 +412,33 @@ int64_t Fields::integer(std::string_view name) const {
   return value_or_initial(name).get<int64_t>();
 }
 
+namespace {
+
+void append_row(std::string& text, const FieldRow& row, std::string_view endpoints) {
+  std::string accepted = accepted_text(row);
+  std::string_view use = "honoured";
+  if (row.use == FieldUse::kIgnored) use = "ignored, and named";
+  if (row.use == FieldUse::kRefused) {
+    use = "refused";
+    const Json neutral = row.neutral.empty() ? Json::array() : Json::parse(row.neutral);
+    accepted = "null";
+    for (const Json& value : neutral) accepted += " or `" + dump_json(value) + "`";
+  }
+  text += fmt::format("| `{}` | {}{} | {} | {}{}{} |\n", row.name, endpoints, accepted, row.initial,
+                      use, row.note.empty() ? "" : ": ", row.note);
+}
+
+// The rows of one endpoint.
+void append_table(std::string& text, std::string_view path, Endpoint endpoint) {
+  text += fmt::format(
+      "\n## {}\n| field | accepted | default | what becomes of it |\n|---|---|---|---|\n", path);
+  for (const FieldRow& row : kTable) {
+    if ((row.endpoints & endpoint) != 0) append_row(text, row, "");
+  }
+}
+
+}  // namespace
+
 std::string field_table_markdown() {
   std::string text =
       "# Request fields\n\n"
@@ -356,21 +447,15 @@ std::string field_table_markdown() {
       "| field | endpoints | accepted | default | what becomes of it |\n"
       "|---|---|---|---|---|\n";
   for (const FieldRow& row : kTable) {
-    const std::string_view endpoints = row.endpoints == kAnyEndpoint    ? "both"
-                                       : row.endpoints == kChatEndpoint ? "chat"
-                                                                        : "completions";
-    std::string accepted = accepted_text(row);
-    std::string_view use = "honoured";
-    if (row.use == FieldUse::kIgnored) use = "ignored, and named";
-    if (row.use == FieldUse::kRefused) {
-      use = "refused";
-      const Json neutral = row.neutral.empty() ? Json::array() : Json::parse(row.neutral);
-      accepted = "null";
-      for (const Json& value : neutral) accepted += " or `" + dump_json(value) + "`";
-    }
-    text += fmt::format("| `{}` | {} | {} | {} | {}{}{} |\n", row.name, endpoints, accepted,
-                        row.initial, use, row.note.empty() ? "" : ": ", row.note);
+    const unsigned endpoints = row.endpoints & kTextEndpoints;
+    if (endpoints == 0) continue;
+    append_row(text, row,
+               endpoints == kTextEndpoints  ? "both | "
+               : endpoints == kChatEndpoint ? "chat | "
+                                            : "completions | ");
   }
+  append_table(text, "POST /v1/embeddings", kEmbeddingsEndpoint);
+  append_table(text, "POST /v1/rerank", kRerankEndpoint);
   return text;
 }
 

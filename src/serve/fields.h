@@ -18,8 +18,17 @@
 namespace maru::serve {
 
 // Bits, so that a row can hold for several.
-enum Endpoint : unsigned { kChatEndpoint = 1, kCompletionEndpoint = 2 };
-inline constexpr unsigned kAnyEndpoint = kChatEndpoint | kCompletionEndpoint;
+enum Endpoint : unsigned {
+  kChatEndpoint = 1,
+  kCompletionEndpoint = 2,
+  kEmbeddingsEndpoint = 4,
+  kRerankEndpoint = 8,
+};
+inline constexpr unsigned kTextEndpoints = kChatEndpoint | kCompletionEndpoint;
+inline constexpr unsigned kVectorEndpoints = kEmbeddingsEndpoint | kRerankEndpoint;
+
+inline constexpr size_t kEmbedInputsMax = 2048;
+inline constexpr size_t kRerankDocumentsMax = 2048;
 
 enum class FieldType { kBool, kInteger, kNumber, kString, kArray, kObject, kStringOrArray, kAny };
 
@@ -31,7 +40,7 @@ enum class FieldUse {
 
 struct FieldRow {
   std::string_view name;
-  unsigned endpoints = kAnyEndpoint;
+  unsigned endpoints = kTextEndpoints;
   FieldType type = FieldType::kAny;
   FieldUse use = FieldUse::kHonoured;
   double min = 0;                 // of numbers

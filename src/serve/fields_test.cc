@@ -15,6 +15,9 @@ namespace {
 
 constexpr size_t kDocumentBytesMax = 1 << 20;
 
+constexpr Endpoint kEndpoints[] = {kChatEndpoint, kCompletionEndpoint, kEmbeddingsEndpoint,
+                                   kRerankEndpoint};
+
 Result<Fields> check(Endpoint endpoint, std::string_view name, Json value) {
   Json body = Json::object();
   body[std::string(name)] = std::move(value);
@@ -22,11 +25,14 @@ Result<Fields> check(Endpoint endpoint, std::string_view name, Json value) {
 }
 
 Endpoint endpoint_of(const FieldRow& row) {
-  return (row.endpoints & kChatEndpoint) != 0 ? kChatEndpoint : kCompletionEndpoint;
+  for (const Endpoint endpoint : kEndpoints) {
+    if ((row.endpoints & endpoint) != 0) return endpoint;
+  }
+  return kChatEndpoint;
 }
 
 TEST(FieldsTest, NamesAreUniqueForAnEndpoint) {
-  for (const Endpoint endpoint : {kChatEndpoint, kCompletionEndpoint}) {
+  for (const Endpoint endpoint : kEndpoints) {
     std::set<std::string_view> seen;
     for (const FieldRow& row : field_table()) {
       if ((row.endpoints & endpoint) == 0) continue;

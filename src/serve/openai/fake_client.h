@@ -23,6 +23,13 @@ class FakeClient final : public link::Client {
     changed_.notify_all();
     return requests_.size();
   }
+  link::RequestId start_embed(link::EmbedRequest request, link::EmbedSink sink) override {
+    const std::lock_guard lock(mutex_);
+    embeds_.push_back(std::move(request));
+    embed_sinks_.push_back(std::move(sink));
+    changed_.notify_all();
+    return embeds_.size();
+  }
   void cancel(link::RequestId id) override {
     const std::lock_guard lock(mutex_);
     cancelled_.push_back(id);
@@ -60,6 +67,21 @@ class FakeClient final : public link::Client {
     }
     sink(std::move(event));
   }
+  // The same of embeddings.
+  link::EmbedRequest embed_request(size_t i) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return embeds_.size() > i; });
+    return embeds_[i];
+  }
+  void answer_embed(size_t i, Result<link::EmbedResult> result) {
+    embed_request(i);
+    link::EmbedSink sink;
+    {
+      const std::lock_guard lock(mutex_);
+      sink = std::move(embed_sinks_[i]);
+    }
+    sink(std::move(result));
+  }
   // Waits until n requests were cancelled; their ids (numbers from 1), sorted.
   std::vector<link::RequestId> wait_for_cancelled(size_t n) {
     std::unique_lock lock(mutex_);
@@ -71,6 +93,7 @@ class FakeClient final : public link::Client {
   void drop_sinks() {
     const std::lock_guard lock(mutex_);
     for (link::GenerateSink& sink : sinks_) sink = nullptr;
+    for (link::EmbedSink& sink : embed_sinks_) sink = nullptr;
   }
 
   link::ModelCard card_;
@@ -82,6 +105,8 @@ class FakeClient final : public link::Client {
   std::condition_variable changed_;
   std::vector<link::GenerateRequest> requests_;
   std::vector<link::GenerateSink> sinks_;
+  std::vector<link::EmbedRequest> embeds_;
+  std::vector<link::EmbedSink> embed_sinks_;
   std::vector<link::RequestId> cancelled_;
 };
 

@@ -48,16 +48,6 @@ void append_receipt(std::string& out, const std::string& receipt) {
   if (!receipt.empty()) out += ",\"receipt\":" + receipt;
 }
 
-void append_ignored(std::string& out, std::span<const std::string> ignored) {
-  if (ignored.empty()) return;
-  out += ",\"ignored_params\":[";
-  for (size_t i = 0; i < ignored.size(); ++i) {
-    if (i > 0) out += ',';
-    append_json_string(out, ignored[i]);
-  }
-  out += ']';
-}
-
 void append_candidate(std::string& out, const Candidate& candidate) {
   out += "{\"token\":";
   append_json_string(out, candidate.bytes);
@@ -152,6 +142,16 @@ std::string begin_chunk(const ReplyHead& head, size_t index) {
 }
 
 }  // namespace
+
+void append_ignored(std::string& out, std::span<const std::string> ignored) {
+  if (ignored.empty()) return;
+  out += ",\"ignored_params\":[";
+  for (size_t i = 0; i < ignored.size(); ++i) {
+    if (i > 0) out += ',';
+    append_json_string(out, ignored[i]);
+  }
+  out += ']';
+}
 
 size_t count_characters(std::string_view utf8) {
   // Bytes of the form 10xxxxxx continue a character.

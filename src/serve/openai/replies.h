@@ -74,6 +74,9 @@ std::string choices_text(const ReplyHead& head, std::span<const Choice> choices,
 std::string whole_reply(const ReplyHead& head, std::string_view choices, const Closing& closing,
                         std::span<const std::string> ignored);
 
+// ,"ignored_params":[...] where there are any.
+void append_ignored(std::string& out, std::span<const std::string> ignored);
+
 // An error of the engine in the words of the API: its field names, and its own code where it has
 // one.
 struct WireError {

@@ -134,11 +134,8 @@ Result<GenerateJob> read_common(Fields& fields, Endpoint endpoint, GenerateReque
                                 uint64_t seed) {
   GenerateJob job;
   job.endpoint = endpoint;
-  const Json* model = fields.find("model");
-  if (model == nullptr || model->get<std::string>().empty()) {
-    return Error::invalid("model is required: a name from GET /v1/models", "model");
-  }
-  job.model = model->get<std::string>();
+  MARU_TRY(model, read_model(fields));
+  job.model = std::move(model);
   job.stream = fields.flag("stream");
   job.n = static_cast<size_t>(fields.integer("n"));
   if (const Json* options = fields.find("stream_options")) {
@@ -177,7 +174,7 @@ bool is_token_id(const Json& value) {
   return id >= 0 && id <= std::numeric_limits<TokenId>::max();
 }
 
-Result<link::Prompt> read_prompt(const Json& value) {
+Result<link::Prompt> read_prompt(const Json& value, std::string_view field) {
   if (value.is_string()) {
     link::TextPrompt prompt;
     prompt.text = value.get<std::string>();
@@ -187,34 +184,14 @@ Result<link::Prompt> read_prompt(const Json& value) {
                       std::ranges::all_of(value, is_token_id);
   if (!is_ids) {
     return Error::invalid(
-        "prompt must be a string, an array of strings, an array of token ids, or an array of "
-        "arrays of token ids; none of them empty",
-        "prompt");
+        fmt::format("{} must be a string, an array of strings, an array of token ids, or an array "
+                    "of arrays of token ids; none of them empty",
+                    field),
+        std::string(field));
   }
   link::TokensPrompt prompt;
   prompt.ids = value.get<std::vector<TokenId>>();
   return link::Prompt(std::move(prompt));
-}
-
-// One prompt or several.
-Result<std::vector<link::Prompt>> read_prompts(const Json* value) {
-  if (value == nullptr) return Error::invalid("prompt is required", "prompt");
-  std::vector<link::Prompt> prompts;
-  const bool is_one = value->is_string() || value->empty() || value->front().is_number();
-  if (is_one) {
-    MARU_TRY(prompt, read_prompt(*value));
-    prompts.push_back(std::move(prompt));
-    return prompts;
-  }
-  if (value->size() > kChoicesMax) {
-    return Error::invalid(
-        fmt::format("{} prompts; at most {} are accepted", value->size(), kChoicesMax), "prompt");
-  }
-  for (const Json& item : *value) {
-    MARU_TRY(prompt, read_prompt(item));
-    prompts.push_back(std::move(prompt));
-  }
-  return prompts;
 }
 
 // max_tokens has two names; two different values are a contradiction.
@@ -232,6 +209,39 @@ Result<void> read_max_completion_tokens(const Fields& fields, GenerateRequest& r
 }
 
 }  // namespace
+
+Result<std::string> read_model(const Fields& fields) {
+  const Json* model = fields.find("model");
+  if (model == nullptr || model->get<std::string>().empty()) {
+    return Error::invalid("model is required: a name from GET /v1/models", "model");
+  }
+  return model->get<std::string>();
+}
+
+Result<std::vector<link::Prompt>> read_prompts(const Fields& fields, std::string_view field,
+                                               size_t n_max) {
+  const Json* value = fields.find(field);
+  if (value == nullptr) {
+    return Error::invalid(fmt::format("{} is required", field), std::string(field));
+  }
+  std::vector<link::Prompt> prompts;
+  const bool is_one = value->is_string() || value->empty() || value->front().is_number();
+  if (is_one) {
+    MARU_TRY(prompt, read_prompt(*value, field));
+    prompts.push_back(std::move(prompt));
+    return prompts;
+  }
+  if (value->size() > n_max) {
+    return Error::invalid(
+        fmt::format("{} has {} entries; at most {} are accepted", field, value->size(), n_max),
+        std::string(field));
+  }
+  for (const Json& item : *value) {
+    MARU_TRY(prompt, read_prompt(item, field));
+    prompts.push_back(std::move(prompt));
+  }
+  return prompts;
+}
 
 Result<GenerateJob> parse_chat(std::string_view body, uint64_t seed) {
   MARU_TRY(json, parse_json(body));
@@ -284,7 +294,7 @@ Result<GenerateJob> parse_completion(std::string_view body, uint64_t seed) {
       return error;
     }
   }
-  MARU_TRY(prompts, read_prompts(fields.find("prompt")));
+  MARU_TRY(prompts, read_prompts(fields, "prompt", kChoicesMax));
   if (prompts.size() * job.n > kChoicesMax) {
     return Error::invalid(fmt::format("{} prompts with n = {} are more than {} choices",
                                       prompts.size(), job.n, kChoicesMax),

@@ -39,4 +39,10 @@ struct GenerateJob {
 Result<GenerateJob> parse_chat(std::string_view body, uint64_t seed);
 Result<GenerateJob> parse_completion(std::string_view body, uint64_t seed);
 
+// The required name of a model. Errors: kInvalidArgument naming the field.
+Result<std::string> read_model(const Fields& fields);
+// One prompt or at most n_max: a string, token ids, or an array of either. Errors: as above.
+Result<std::vector<link::Prompt>> read_prompts(const Fields& fields, std::string_view field,
+                                               size_t n_max);
+
 }  // namespace maru::serve::openai

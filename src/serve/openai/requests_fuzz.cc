@@ -7,7 +7,9 @@
 
 #include "base/rng.h"
 #include "serve/errors.h"
+#include "serve/openai/embeddings.h"
 #include "serve/openai/requests.h"
+#include "serve/openai/rerank.h"
 
 namespace maru::serve::openai {
 namespace {
@@ -30,6 +32,9 @@ const std::vector<std::string>& corpus() {
       R"("repetition_penalty":1.1,"presence_penalty":-2,"frequency_penalty":2,"ignore_eos":true})",
       R"({"model":"m","messages":[{"role":"user","content":"x"}],"tools":[],"user":"u",)"
       R"("response_format":{"type":"text"},"chat_template_kwargs":{"a":[1,{"b":null}]}})",
+      R"({"model":"m","input":["a",[1,2]],"encoding_format":"base64","dimensions":8,"user":"u"})",
+      R"({"model":"m","input":[[1,2],[3]],"normalize":false})",
+      R"({"model":"m","query":"q","documents":["a",{"text":"b"}],"top_n":1,"raw_scores":true})",
   };
   return kBodies;
 }
@@ -87,6 +92,18 @@ void check_job(const GenerateJob& job) {
   }
 }
 
+// A job, or an error that a client can be sent.
+template <class Job>
+void check_outcome(const Result<Job>& job, size_t& n_jobs) {
+  if (job.ok()) {
+    ++n_jobs;
+    return;
+  }
+  ASSERT_EQ(error_response(job.error()).status, 400);
+  ASSERT_FALSE(job.error().message.empty());
+  ASSERT_TRUE(parse_json(error_body(job.error())).ok());
+}
+
 TEST(RequestsFuzz, ChangedBodiesBecomeAJobOrAnError) {
   size_t n_jobs = 0;
   for (uint64_t seed = 0; seed < n_iterations(); ++seed) {
@@ -94,16 +111,23 @@ TEST(RequestsFuzz, ChangedBodiesBecomeAJobOrAnError) {
     Rng rng(seed);
     const std::string body = mutate(corpus()[rng.below(corpus().size())], rng);
     for (const auto& job : {parse_chat(body, seed), parse_completion(body, seed)}) {
-      if (job.ok()) {
-        ++n_jobs;
-        check_job(*job);
-      } else {
-        ASSERT_EQ(error_response(job.error()).status, 400);
-        ASSERT_FALSE(job.error().message.empty());
-        ASSERT_TRUE(parse_json(error_body(job.error())).ok());
-      }
-      if (HasFatalFailure()) FAIL() << body;
+      if (job.ok()) check_job(*job);
+      check_outcome(job, n_jobs);
     }
+    const auto embeddings = parse_embeddings(body);
+    if (embeddings.ok()) {
+      ASSERT_GE(embeddings->inputs.size(), 1u);
+      ASSERT_LE(embeddings->inputs.size(), kEmbedInputsMax);
+      ASSERT_NE(embeddings->dimensions, std::optional<size_t>(0));
+    }
+    check_outcome(embeddings, n_jobs);
+    const auto rerank = parse_rerank(body);
+    if (rerank.ok()) {
+      ASSERT_GE(rerank->top_n, 1u);
+      ASSERT_LE(rerank->top_n, rerank->documents.size());
+    }
+    check_outcome(rerank, n_jobs);
+    if (HasFatalFailure()) FAIL() << body;
   }
   EXPECT_GT(n_jobs, n_iterations() / 50);  // the loop reaches past the JSON parser
 }

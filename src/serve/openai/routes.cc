@@ -7,10 +7,12 @@
 #include <utility>
 
 #include "serve/errors.h"
+#include "serve/openai/embeddings.h"
 #include "serve/openai/generation.h"
 #include "serve/openai/models.h"
 #include "serve/openai/replies.h"
 #include "serve/openai/requests.h"
+#include "serve/openai/rerank.h"
 
 namespace maru::serve::openai {
 namespace {
@@ -88,23 +90,51 @@ void show_metrics(const Services& services, ResponseWriter& writer) {
   writer.send(std::move(response));
 }
 
-Result<std::shared_ptr<link::Client>> find_engine(const Services& services,
-                                                  const GenerateJob& job) {
-  const auto models = services.models();
-  const auto model = std::ranges::find(models, job.model, &ModelInfo::id);
-  if (model == models.end()) return unknown_model_error(job.model, services);
-  const Error no_text =
-      Error::invalid(job.model + " makes embeddings and cannot generate text", "model");
-  if (model->kind == "embedding") return no_text;
-  MARU_TRY(client, services.client(job.model));
-  if (!client->card().generates) return no_text;
-  if (job.endpoint == kChatEndpoint && !client->card().has_chat_template) {
-    return Error::invalid(job.model +
+Result<void> check_makes_text(const link::ModelCard& card, const std::string& model,
+                              Endpoint endpoint) {
+  if (!card.generates) {
+    return Error::invalid(model + " makes embeddings and cannot generate text", "model");
+  }
+  if (endpoint == kChatEndpoint && !card.has_chat_template) {
+    return Error::invalid(model +
                               " is a base model without a chat template: POST /v1/completions "
                               "works, chat does not",
                           "model");
   }
+  return {};
+}
+
+Result<void> check_makes_vectors(const link::ModelCard& card, const std::string& model) {
+  if (!card.pooling.empty()) return {};
+  return Error::invalid(model + " generates text and was not made for embeddings", "model");
+}
+
+// What the catalogue knows of a model saves loading it in order to refuse; the file itself decides.
+link::ModelCard expected_card(const ModelInfo& model) {
+  link::ModelCard card;
+  const bool is_known = !model.architecture.empty();
+  card.generates = model.kind != "embedding";
+  card.has_chat_template = true;
+  card.pooling = is_known && model.kind != "embedding" ? "" : "unknown yet";
+  return card;
+}
+
+using CheckCard = std::function<Result<void>(const link::ModelCard&)>;
+
+Result<std::shared_ptr<link::Client>> find_engine(const Services& services, const std::string& id,
+                                                  const CheckCard& check) {
+  const auto models = services.models();
+  const auto model = std::ranges::find(models, id, &ModelInfo::id);
+  if (model == models.end()) return unknown_model_error(id, services);
+  MARU_TRY_VOID(check(expected_card(*model)));
+  MARU_TRY(client, services.client(id));
+  MARU_TRY_VOID(check(client->card()));
   return client;
+}
+
+void refuse(ResponseWriter& writer, const Error& error) {
+  const bool is_missing = error.code == ErrorCode::kNotFound;
+  writer.send(error_response(error, is_missing ? kModelNotFound : std::string_view{}));
 }
 
 Result<AnswerSource> read_source(const Services& services, const std::string& model,
@@ -125,12 +155,10 @@ void generate(const Services& services, Endpoint endpoint, const Request& reques
   auto job = endpoint == kChatEndpoint ? parse_chat(request.body, seed)
                                        : parse_completion(request.body, seed);
   if (!job.ok()) return writer->send(error_response(job.error()));
-  auto client = find_engine(services, *job);
-  if (!client.ok()) {
-    const bool is_missing = client.error().code == ErrorCode::kNotFound;
-    return writer->send(
-        error_response(client.error(), is_missing ? kModelNotFound : std::string_view{}));
-  }
+  auto client = find_engine(services, job->model, [&](const link::ModelCard& card) {
+    return check_makes_text(card, job->model, endpoint);
+  });
+  if (!client.ok()) return refuse(*writer, client.error());
   auto echoes = read_echoes(*job, **client);
   if (!echoes.ok()) {
     const WireError wire = to_wire_error(echoes.error(), endpoint);
@@ -149,6 +177,34 @@ void generate(const Services& services, Endpoint endpoint, const Request& reques
   std::make_shared<Generation>(*std::move(job), std::move(head), *std::move(source),
                                *std::move(echoes), *std::move(client), std::move(writer), stopwatch)
       ->start();
+}
+
+void start_vectors(const Services& services, VectorsJob job, std::shared_ptr<link::Client> client,
+                   WriterPtr writer) {
+  std::make_shared<Vectors>(std::move(job), std::move(client), std::move(writer), services.metrics)
+      ->start();
+}
+
+void embed(const Services& services, const Request& request, WriterPtr writer) {
+  auto job = parse_embeddings(request.body);
+  if (!job.ok()) return writer->send(error_response(job.error()));
+  auto client = find_engine(services, job->model, [&](const link::ModelCard& card) {
+    return check_makes_vectors(card, job->model);
+  });
+  if (!client.ok()) return refuse(*writer, client.error());
+  auto vectors = embeddings_job(*std::move(job), (*client)->card().d_model);
+  if (!vectors.ok()) return refuse(*writer, vectors.error());
+  start_vectors(services, *std::move(vectors), *std::move(client), std::move(writer));
+}
+
+void rerank(const Services& services, const Request& request, WriterPtr writer) {
+  auto job = parse_rerank(request.body);
+  if (!job.ok()) return writer->send(error_response(job.error()));
+  auto client = find_engine(services, job->model, [&](const link::ModelCard& card) {
+    return check_makes_vectors(card, job->model);
+  });
+  if (!client.ok()) return refuse(*writer, client.error());
+  start_vectors(services, rerank_job(*std::move(job)), *std::move(client), std::move(writer));
 }
 
 }  // namespace
@@ -174,6 +230,15 @@ void add_routes(Router& router, ServicesPtr services) {
              [services](RequestPtr request, WriterPtr writer) {
                generate(*services, kCompletionEndpoint, *request, std::move(writer));
              });
+  router.add("POST", "/v1/embeddings", RunOn::kWorker,
+             [services](RequestPtr request, WriterPtr writer) {
+               embed(*services, *request, std::move(writer));
+             });
+  for (const char* path : {"/v1/rerank", "/rerank", "/v2/rerank"}) {
+    router.add("POST", path, RunOn::kWorker, [services](RequestPtr request, WriterPtr writer) {
+      rerank(*services, *request, std::move(writer));
+    });
+  }
 }
 
 }  // namespace maru::serve::openai
