@@ -73,6 +73,12 @@ std::vector<Result<Json>> embed_lines(link::Client& client, const Flags& flags,
 int run_embed(const Session& session, const Flags& flags) {
   const StartEngine start = [&]() -> Result<EngineClient> {
     MARU_TRY(client, start_engine(session, flags.model));
+    if (client->card().pooling == model::pooling_name(model::Pooling::kRank)) {
+      return Error::unsupported(
+          fmt::format("{} ranks documents and makes no embeddings; POST /v1/rerank of `maru serve` "
+                      "uses it",
+                      flags.model));
+    }
     if (flags.pooling == model::Pooling::kNone && client->card().pooling.empty()) {
       return Error::invalid(
           fmt::format("{} was not made for embeddings: its file does not say how the vectors of "

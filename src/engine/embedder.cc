@@ -68,16 +68,16 @@ std::vector<Embedder::Waiting> Embedder::take_batch() {
 bool Embedder::step() {
   const std::vector<Waiting> batch = take_batch();
   if (batch.empty()) return false;
-  std::vector<std::span<const TokenId>> sequences;
+  std::vector<model::EmbedText> texts;
   size_t n_tokens = 0;
   for (const Waiting& waiting : batch) {
-    sequences.emplace_back(waiting.job.ids);
+    texts.push_back({waiting.job.ids, waiting.job.n_first});
     n_tokens += waiting.job.ids.size();
   }
   const size_t d_model = model_.info().d_model;
   if (rows_.size() < n_tokens * d_model) rows_.resize(n_tokens * d_model);
   auto rows = std::span(rows_).first(n_tokens * d_model);
-  const auto embedded = model_.embed(sequences, rows);
+  const auto embedded = model_.embed(texts, rows);
   if (embedded.ok()) totals_.n_tokens += n_tokens;
   for (const Waiting& waiting : batch) {
     if (embedded.ok()) {
@@ -94,7 +94,11 @@ bool Embedder::step() {
 void Embedder::answer(const Waiting& waiting, std::span<const float> rows) {
   const size_t d_model = model_.info().d_model;
   EmbedDone done{.values = std::vector<float>(d_model), .n_prompt = waiting.job.ids.size()};
-  model::pool_rows(waiting.job.pooling, rows, done.values);
+  if (waiting.job.pooling == model::Pooling::kRank) {
+    done.values = {model_.rank_head()->score(rows.first(d_model))};
+  } else {
+    model::pool_rows(waiting.job.pooling, rows, done.values);
+  }
   if (!all_finite(waiting.job.want_tokens ? rows : std::span<const float>(done.values))) {
     return sink_(waiting.id, Failed{Error::corrupt("the model gave no usable numbers; its file may "
                                                    "be damaged")});

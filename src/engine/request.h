@@ -58,6 +58,7 @@ struct ScoreJob {
 // The vectors of a text's tokens, pooled into one.
 struct EmbedJob {
   std::vector<TokenId> ids = {};
+  size_t n_first = SIZE_MAX;                       // of a pair: ids of the first text
   model::Pooling pooling = model::Pooling::kNone;  // none: as the model says
   bool normalize = false;                          // divides the pooled vector by its length
   bool want_tokens = false;                        // each token's own vector as well, as it is

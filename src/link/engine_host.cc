@@ -137,6 +137,17 @@ Result<std::string> final_message(const Json& messages) {
       "messages");
 }
 
+// The second text of a pair, as cross-encoders were trained: BERT's [CLS] first [SEP] second [SEP],
+// RoBERTa's <s> first </s></s> second </s>.
+void append_second(const text::Tokenizer& tokenizer, const std::string& second,
+                   std::vector<TokenId>& ids) {
+  const text::Vocab& vocab = tokenizer.vocab();
+  const std::vector<TokenId> tail = tokenizer.encode(second, {.add_special = true});
+  if (vocab.kind != text::VocabKind::kWordPiece && vocab.eos) ids.push_back(*vocab.eos);
+  const bool has_bos = !tail.empty() && vocab.bos && tail.front() == *vocab.bos;
+  ids.insert(ids.end(), tail.begin() + (has_bos ? 1 : 0), tail.end());
+}
+
 // Tells the client how far a load is, once for each percent.
 class LoadReporter {
  public:
@@ -289,8 +300,25 @@ Result<void> Host::serve(RequestId id, ScoreRequest& request) {
 Result<void> Host::serve(RequestId id, EmbedRequest& request) {
   MARU_TRY_VOID(need_engine());
   if (loaded_.embeddings == nullptr) return Error::unsupported("this model makes no embeddings");
-  MARU_TRY(ids, encode(request.prompt));
+  const bool ranks = loaded_.embeddings->rank_head() != nullptr;
+  const auto* text = std::get_if<TextPrompt>(&request.prompt);
+  if (ranks != request.query.has_value() || (ranks && text == nullptr)) {
+    return Error::unsupported(
+        ranks ? "this model ranks: it takes a query and a text"
+              : "this model does not rank: there is nothing to do with a query");
+  }
+  std::vector<TokenId> ids;
+  size_t n_first = SIZE_MAX;
+  if (ranks) {
+    ids = loaded_.tokenizer->encode(*request.query, {.add_special = true});
+    n_first = ids.size();
+    append_second(*loaded_.tokenizer, text->text, ids);
+  } else {
+    MARU_TRY(encoded, encode(request.prompt));
+    ids = std::move(encoded);
+  }
   engine_->post({id, engine::EmbedJob{.ids = std::move(ids),
+                                      .n_first = n_first,
                                       .pooling = request.pooling,
                                       .normalize = request.normalize,
                                       .want_tokens = request.want_tokens}});

@@ -106,6 +106,13 @@ std::optional<int64_t> Fields::optional_integer(std::string_view name) {
   return std::nullopt;
 }
 
+std::optional<std::string> Fields::optional_bytes(std::string_view name) {
+  const auto found = object_.find(name);
+  if (found == object_.end() || !found->is_null()) return bytes(name);
+  take(name);
+  return std::nullopt;
+}
+
 std::string Fields::text(std::string_view name) {
   const Json& value = take(name);
   if (value.is_string()) return value.get<std::string>();

@@ -29,6 +29,7 @@ class Fields {
   std::optional<int64_t> optional_integer(std::string_view name);
   std::string text(std::string_view name);
   std::string bytes(std::string_view name);  // base64
+  std::optional<std::string> optional_bytes(std::string_view name);
   std::vector<int32_t> ids(std::string_view name, size_t n_max);
   const Json& any(std::string_view name);
   const Json& array(std::string_view name, size_t n_max);

@@ -93,11 +93,12 @@ Result<void> load_decoder(LoadedModel& loaded, const model::LoadOptions& options
   loaded.engine_options = sizes;
   loaded.engine_options.kernels = options.kernels;
   loaded.engine_options.guesses = guesses;
-  // One that is unknown here, as a reranker's, is no hindrance to making text.
+  // One that is unknown, or a reranker's, is no hindrance to making text.
   auto pooling = model::read_pooling(loaded.file->metadata(), loaded.card.architecture);
   if (!pooling.ok()) log_warning("{}", pooling.error().message);
+  const bool is_vector = pooling.ok() && *pooling != model::Pooling::kRank;
   loaded.embeddings =
-      model::embed_with_decoder(*loaded.model, pooling.ok() ? *pooling : model::Pooling::kNone);
+      model::embed_with_decoder(*loaded.model, is_vector ? *pooling : model::Pooling::kNone);
   return {};
 }
 

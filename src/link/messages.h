@@ -63,7 +63,8 @@ struct ModelCard {
   bool has_chat_template = false;
   std::string template_sha256 = {};  // of the model's own chat template; empty: it has none
   bool generates = true;             // false: an encoder, which makes embeddings and no text
-  std::string pooling = {};          // "mean", "cls" or "last"; empty: the model does not say
+  // "mean", "cls" or "last"; "rank": it scores pairs of texts; empty: the model does not say.
+  std::string pooling = {};
   double load_seconds = 0;
   std::string sandbox = {};  // the protection reached: "none", or for example "seccomp"
 };
@@ -133,6 +134,9 @@ struct ScoreResult {
 
 struct EmbedRequest {
   Prompt prompt = {};
+  // Of a model that ranks: what the prompt, a text, is compared with. The one value of the result
+  // is the score.
+  std::optional<std::string> query = {};
   model::Pooling pooling = model::Pooling::kNone;  // none: as the model says
   bool normalize = false;
   bool want_tokens = false;

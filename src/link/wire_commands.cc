@@ -188,6 +188,7 @@ void put(Json& out, const ScoreRequest& request) {
 }
 void put(Json& out, const EmbedRequest& request) {
   out["prompt"] = prompt_json(request.prompt);
+  out["query_base64"] = request.query ? Json(encode_base64(*request.query)) : Json(nullptr);
   out["pooling"] = model::pooling_name(request.pooling);
   out["normalize"] = request.normalize;
   out["want_tokens"] = request.want_tokens;
@@ -286,6 +287,7 @@ Command get_score(Fields& fields) {
 Command get_embed(Fields& fields) {
   EmbedRequest request;
   request.prompt = get_prompt(fields);
+  request.query = fields.optional_bytes("query_base64");
   const auto pooling = model::pooling_from_name(fields.text("pooling"));
   if (!pooling) fields.fail("pooling", "mean, cls, last or empty");
   request.pooling = pooling.value_or(model::Pooling::kNone);

@@ -43,7 +43,7 @@ inline std::vector<Command> sample_commands() {
           text_request,
           ids_request,
           ScoreRequest{{1, 2, 3}, 0, 50},
-          EmbedRequest{TextPrompt{"abc"}, model::Pooling::kCls, true, true},
+          EmbedRequest{TextPrompt{"abc"}, "q \xFE", model::Pooling::kCls, true, true},
           TokenizeRequest{"\xFF text", true, true},
           DetokenizeRequest{{1, 2}},
           RenderRequest{chat, -5, {{"bos_token", "<s>"}}},

@@ -11,8 +11,15 @@
 #include "base/result.h"
 #include "model/model.h"
 #include "model/pooling.h"
+#include "model/rank_head.h"
 
 namespace maru::model {
+
+// The tokens of a text, or of two that are looked at together, as a cross-encoder does.
+struct EmbedText {
+  std::span<const TokenId> ids = {};
+  size_t n_first = SIZE_MAX;  // ids of the first text; the rest are the second's
+};
 
 class EmbeddingModel {
  public:
@@ -20,12 +27,13 @@ class EmbeddingModel {
   // n_ctx_train is the longest sequence; there is no KV store.
   virtual const ModelInfo& info() const = 0;
   virtual Pooling pooling() const = 0;
-  // The last layer's vector of every token, sequences in order.
+  // Null where pooling() is not kRank.
+  virtual const RankHead* rank_head() const { return nullptr; }
+  // The last layer's vector of every token, texts in order.
   // Shapes: out [sum of tokens, d_model].
-  // Requires: token ids in range; each sequence has 1 to n_ctx_train tokens.
+  // Requires: token ids in range; each text has 1 to n_ctx_train tokens.
   // Errors: kResourceExhausted where the memory cannot be had.
-  virtual Result<void> embed(std::span<const std::span<const TokenId>> sequences,
-                             std::span<float> out) = 0;
+  virtual Result<void> embed(std::span<const EmbedText> texts, std::span<float> out) = 0;
 };
 
 // True for architectures whose tokens see those after them: these give vectors and no text.

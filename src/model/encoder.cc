@@ -74,9 +74,8 @@ Encoder::Encoder(EncoderSpec spec, EncoderWeights weights, Workspace work, Model
       info_(std::move(info)),
       head_{spec_.d_head(), spec_.d_head()} {}
 
-Result<void> Encoder::embed(std::span<const std::span<const TokenId>> sequences,
-                            std::span<float> out) {
-  MARU_TRY_VOID(begin(sequences));
+Result<void> Encoder::embed(std::span<const EmbedText> texts, std::span<float> out) {
+  MARU_TRY_VOID(begin(texts));
   CHECK(out.size() == rows_.size() * spec_.d_model);
   float* x = out.data();  // the result's own memory is the residual stream
   const auto for_passes = [&](auto&& f) {
@@ -93,16 +92,19 @@ Result<void> Encoder::embed(std::span<const std::span<const TokenId>> sequences,
   return {};
 }
 
-Result<void> Encoder::begin(std::span<const std::span<const TokenId>> sequences) {
+Result<void> Encoder::begin(std::span<const EmbedText> texts) {
   rows_.clear();
   runs_.clear();
   size_t n_blocks = 0;
-  for (const auto& tokens : sequences) {
+  const size_t n_types = weights_.types.size() / spec_.d_model;
+  for (const EmbedText& text : texts) {
+    const std::span<const TokenId> tokens = text.ids;
     CHECK(!tokens.empty() && tokens.size() <= spec_.n_ctx_train);
     runs_.push_back({rows_.size(), tokens.size(), n_blocks});
     for (size_t i = 0; i < tokens.size(); ++i) {
       CHECK(tokens[i] >= 0 && static_cast<size_t>(tokens[i]) < spec_.n_vocab);
-      rows_.push_back({tokens[i], i, n_blocks + i / kBlockTokens});
+      const size_t type = i >= text.n_first && n_types > 1 ? 1 : 0;
+      rows_.push_back({tokens[i], i, n_blocks + i / kBlockTokens, type});
     }
     n_blocks += blocks_for(tokens.size());
   }
@@ -136,7 +138,9 @@ void Encoder::embed_rows(float* x) {
       read_table_row(*weights_.file, weights_.positions, rows_[i].position, worker.spare);
       work_.ops().add_scaled(worker.spare, 1.0f, row, d);
     }
-    if (!weights_.type.empty()) work_.ops().add_scaled(weights_.type.data(), 1.0f, row, d);
+    if (!weights_.types.empty()) {
+      work_.ops().add_scaled(weights_.types.data() + rows_[i].type * d, 1.0f, row, d);
+    }
     const NormWeights& norm = weights_.embedding_norm;
     work_.ops().layer_norm(row, norm.weight.data(), norm.bias.data(), row, d, spec_.norm_eps);
   });

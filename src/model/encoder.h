@@ -30,8 +30,10 @@ class Encoder final : public EmbeddingModel {
 
   const ModelInfo& info() const override { return info_; }
   Pooling pooling() const override { return spec_.pooling; }
-  Result<void> embed(std::span<const std::span<const TokenId>> sequences,
-                     std::span<float> out) override;
+  const RankHead* rank_head() const override {
+    return weights_.rank_head ? &*weights_.rank_head : nullptr;
+  }
+  Result<void> embed(std::span<const EmbedText> texts, std::span<float> out) override;
 
  private:
   using Worker = Workspace::Worker;
@@ -40,6 +42,7 @@ class Encoder final : public EmbeddingModel {
     TokenId token;
     size_t position;
     size_t block;  // that holds this position
+    size_t type;   // 1 in the second text of a pair
   };
   // One text.
   struct Run {
@@ -55,7 +58,7 @@ class Encoder final : public EmbeddingModel {
 
   Encoder(EncoderSpec spec, EncoderWeights weights, Workspace work, ModelInfo info);
 
-  Result<void> begin(std::span<const std::span<const TokenId>> sequences);
+  Result<void> begin(std::span<const EmbedText> texts);
   void embed_rows(float* x);
   // Rows [begin, begin + n) of x; n <= kPassRows.
   void project_qkv(const EncoderLayer& layer, const float* x, size_t begin, size_t n);

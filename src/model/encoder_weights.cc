@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "model/packer.h"
 #include "model/table_row.h"
 #include "tensor/dequantize.h"
@@ -53,11 +55,19 @@ class Loader {
       MARU_TRY(positions, table("position_embd.weight", spec_.n_ctx_train));
       weights.positions = positions;
     }
-    // A text alone is of the first type throughout.
+    // A text alone is of the first type throughout; only pairs have a second.
     if (config_.file().find_tensor("token_types.weight") != nullptr) {
       MARU_TRY(types, table("token_types.weight", 1));
-      weights.type.resize(spec_.d_model);
-      read_table_row(config_.file(), types, 0, weights.type.data());
+      const size_t n_types =
+          spec_.pooling == Pooling::kRank ? std::min<size_t>(2, types.n_rows()) : 1;
+      weights.types.resize(n_types * spec_.d_model);
+      for (size_t i = 0; i < n_types; ++i) {
+        read_table_row(config_.file(), types, i, weights.types.data() + i * spec_.d_model);
+      }
+    }
+    if (spec_.pooling == Pooling::kRank) {
+      MARU_TRY(head, RankHead::load(config_.file(), spec_.d_model));
+      weights.rank_head = std::move(head);
     }
     return read_norm("token_embd_norm", weights.embedding_norm);
   }

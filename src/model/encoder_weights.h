@@ -1,9 +1,11 @@
 // model/encoder_weights.h - an encoder's weights as the kernels want them, read and repacked from a
 // GGUF file. Loaded once, then read by Encoder from all threads of its pool.
 #pragma once
+#include <optional>
 #include <vector>
 
 #include "model/encoder_spec.h"
+#include "model/rank_head.h"
 #include "model/weights.h"
 
 namespace maru::model {
@@ -17,9 +19,10 @@ struct EncoderLayer {
 
 struct EncoderWeights {
   const gguf::File* file = nullptr;
-  gguf::TensorView tokens;     // [n_vocab, d_model]; rows are read as tokens come
-  gguf::TensorView positions;  // [n_ctx_train or more, d_model] where they are learned
-  std::vector<float> type;     // [d_model]: added to every token, or empty
+  gguf::TensorView tokens;            // [n_vocab, d_model]; rows are read as tokens come
+  gguf::TensorView positions;         // [n_ctx_train or more, d_model] where they are learned
+  std::vector<float> types;           // [1 or 2, d_model]: added to the tokens of a text, or empty
+  std::optional<RankHead> rank_head;  // where the model ranks
   NormWeights embedding_norm;
   std::vector<EncoderLayer> layers;
   Arena arena;  // behind every Matrix

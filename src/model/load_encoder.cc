@@ -21,18 +21,18 @@ class DecoderEmbedding final : public EmbeddingModel {
   const ModelInfo& info() const override { return model_.info(); }
   Pooling pooling() const override { return pooling_; }
 
-  Result<void> embed(std::span<const std::span<const TokenId>> sequences,
-                     std::span<float> out) override {
+  Result<void> embed(std::span<const EmbedText> texts, std::span<float> out) override {
     std::vector<std::vector<BlockId>> blocks;
     BlockId n_blocks = 0;
-    for (const auto& tokens : sequences) {
-      blocks.emplace_back(blocks_for(tokens.size()));
+    for (const EmbedText& text : texts) {
+      blocks.emplace_back(blocks_for(text.ids.size()));
       for (BlockId& block : blocks.back()) block = n_blocks++;
     }
-    MARU_TRY(kv, model_.make_kv_store(n_blocks, sequences.size()));
+    MARU_TRY(kv, model_.make_kv_store(n_blocks, texts.size()));
     std::vector<Slice> batch;
-    for (size_t i = 0; i < sequences.size(); ++i) {
-      batch.push_back({sequences[i], 0, blocks[i], sequences[i].size(), static_cast<StateId>(i)});
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const std::span<const TokenId> ids = texts[i].ids;
+      batch.push_back({ids, 0, blocks[i], ids.size(), static_cast<StateId>(i)});
     }
     model_.forward_hidden(batch, *kv, out);
     return {};

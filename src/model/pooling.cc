@@ -19,6 +19,8 @@ std::string_view pooling_name(Pooling pooling) {
       return "cls";
     case Pooling::kLast:
       return "last";
+    case Pooling::kRank:
+      return "rank";
   }
   return "";
 }
@@ -33,16 +35,17 @@ std::optional<Pooling> pooling_from_name(std::string_view name) {
 Result<Pooling> read_pooling(const gguf::Metadata& metadata, std::string_view architecture) {
   const std::string key = fmt::format("{}.pooling_type", architecture);
   MARU_TRY(number, metadata.get_u32_or(key, 0));
-  if (number > static_cast<uint32_t>(Pooling::kLast)) {
-    return Error::unsupported(
-        fmt::format("{} is {}; accepted: 0 (none), 1 (mean), 2 (cls), 3 (last)", key, number));
+  if (number > static_cast<uint32_t>(Pooling::kRank)) {
+    return Error::unsupported(fmt::format(
+        "{} is {}; accepted: 0 (none), 1 (mean), 2 (cls), 3 (last), 4 (rank)", key, number));
   }
   return static_cast<Pooling>(number);
 }
 
 void pool_rows(Pooling pooling, std::span<const float> rows, std::span<float> out) {
   const size_t d = out.size();
-  CHECK(pooling != Pooling::kNone && !rows.empty() && rows.size() % d == 0);
+  CHECK(pooling != Pooling::kNone && pooling != Pooling::kRank);
+  CHECK(!rows.empty() && rows.size() % d == 0);
   if (pooling == Pooling::kCls) {
     std::ranges::copy(rows.first(d), out.begin());
     return;

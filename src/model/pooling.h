@@ -19,18 +19,19 @@ enum class Pooling : uint8_t {
   kMean = 1,
   kCls = 2,   // the first token
   kLast = 3,  // the last token
+  kRank = 4,  // no vector: a score of the first token's (rank_head.h)
 };
 
-// "mean", "cls", "last"; empty for none.
+// "mean", "cls", "last", "rank"; empty for none.
 std::string_view pooling_name(Pooling pooling);
-// The other way; nothing for an unknown name.
+// The other way; nothing for an unknown name, and for "rank", which only a model can say.
 std::optional<Pooling> pooling_from_name(std::string_view name);
 
-// Errors: kUnsupported for another number (a reranker's is 4); kCorrupt.
+// Errors: kUnsupported for another number; kCorrupt.
 Result<Pooling> read_pooling(const gguf::Metadata& metadata, std::string_view architecture);
 
 // Shapes: rows [n_rows, d], out [d]. Sums run over the rows in order, in double.
-// Requires: pooling is not kNone; n_rows >= 1.
+// Requires: pooling is neither kNone nor kRank; n_rows >= 1.
 void pool_rows(Pooling pooling, std::span<const float> rows, std::span<float> out);
 
 // Divides a vector by its length; zeros stay zeros.

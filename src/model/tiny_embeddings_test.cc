@@ -57,9 +57,9 @@ using Ids = std::vector<TokenId>;
 
 std::vector<float> embed(EmbeddingModel& model, const std::vector<Ids>& texts) {
   size_t n_rows = 0;
-  std::vector<std::span<const TokenId>> sequences;
+  std::vector<EmbedText> sequences;
   for (const Ids& ids : texts) {
-    sequences.emplace_back(ids);
+    sequences.push_back({ids});
     n_rows += ids.size();
   }
   std::vector<float> out(n_rows * model.info().d_model);

@@ -12,6 +12,7 @@ import pytest
 from conftest import BINARY, ROOT, running
 
 MODEL = "bert-cls"
+RANKER = "bert-rank"
 DECODER = "llama"
 DATA = ROOT / "tests/data/tiny_models"
 SHARED = ROOT / "../shared/fixtures/tiny_models"
@@ -27,7 +28,7 @@ def server(tmp_path_factory):
     """A server with the small models alone."""
     models = tmp_path_factory.mktemp("home") / "models"
     models.mkdir()
-    for name in (MODEL, DECODER):
+    for name in (MODEL, RANKER, DECODER):
         (models / f"{name}.gguf").symlink_to(DATA / f"{name}.gguf")
     for name in OTHERS:
         (models / f"{name}.gguf").symlink_to((SHARED / f"{name}.gguf").resolve())
@@ -159,3 +160,36 @@ def test_rerank_by_the_cosine(server):
     status, refused = rerank(server, query="q", documents=["ok", "word " * 300])
     assert status == 400 and refused["error"]["param"] == "documents[1]"
     assert refused["error"]["code"] == "context_length_exceeded"
+
+
+def test_rerank_by_a_model_that_ranks(server):
+    """The scores of an independent program: tests/data/tiny_models/make_bert_rank.py."""
+    pairs = json.loads((DATA / f"{RANKER}.json").read_text(encoding="utf-8"))["pairs"]
+    assert len({p["query"] for p in pairs}) > 1
+    for query in {p["query"] for p in pairs}:
+        mine = [p for p in pairs if p["query"] == query]
+        body = {"model": RANKER, "query": query, "documents": [p["document"] for p in mine]}
+        status, reply = rerank(server, **body, raw_scores=True)
+        assert status == 200, reply
+        got = {r["index"]: r["relevance_score"] for r in reply["results"]}
+        for i, pair in enumerate(mine):
+            assert abs(got[i] - pair["score"]) < 5e-3
+        assert [r["index"] for r in reply["results"]] == sorted(got, key=lambda i: -got[i])
+        assert reply["usage"]["total_tokens"] == sum(len(p["ids"]) for p in mine)
+        _, scaled = rerank(server, **body)
+        for result in scaled["results"]:
+            assert math.isclose(result["relevance_score"], 1 / (1 + math.exp(-got[result["index"]])))
+        for i, pair in enumerate(mine):  # alone as together
+            _, one = rerank(server, **{**body, "documents": [pair["document"]]}, raw_scores=True)
+            assert one["results"][0]["relevance_score"] == got[i]
+
+
+def test_a_model_that_ranks_makes_nothing_else(server):
+    with pytest.raises(openai.BadRequestError) as error:
+        embed(server, "hi", model=RANKER)
+    assert "/v1/rerank" in error.value.message
+    status, reply = rerank(server, model=RANKER, query="q " * 200, documents=["d", "d " * 100])
+    assert status == 400 and reply["error"]["code"] == "context_length_exceeded"
+    result = subprocess.run([BINARY, "embed", DATA / f"{RANKER}.gguf", "hi"], capture_output=True,
+                            text=True, timeout=60, check=False)
+    assert result.returncode == 1 and "ranks documents" in result.stderr

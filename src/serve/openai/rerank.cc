@@ -41,6 +41,8 @@ double cosine(std::span<const float> a, std::span<const float> b) {
   return length == 0 ? 0 : product / length;
 }
 
+double ranked(double score, bool raw) { return raw ? score : 1 / (1 + std::exp(-score)); }
+
 std::string reply_text(const RerankJob& job, std::vector<Scored> scored, size_t n_prompt) {
   // The best first; of equals the one that came first.
   std::ranges::sort(scored, {},
@@ -93,26 +95,31 @@ Result<RerankJob> parse_rerank(std::string_view body) {
     job.top_n = std::min(job.top_n, static_cast<size_t>(fields.integer("top_n")));
   }
   job.return_documents = fields.flag("return_documents");
+  job.raw_scores = fields.flag("raw_scores");
   job.ignored = fields.ignored();
   return job;
 }
 
-VectorsJob rerank_job(RerankJob job) {
+VectorsJob rerank_job(RerankJob job, bool ranks) {
   VectorsJob vectors;
   vectors.model = job.model;
-  vectors.texts.push_back({.prompt = link::TextPrompt{.text = job.query}});
+  const size_t n_before = ranks ? 0 : 1;  // texts before the documents
+  if (!ranks) vectors.texts.push_back({.prompt = link::TextPrompt{.text = job.query}});
   for (const std::string& document : job.documents) {
     vectors.texts.push_back({.prompt = link::TextPrompt{.text = document}});
+    if (ranks) vectors.texts.back().query = job.query;
   }
-  vectors.name = [](size_t index) {
-    return index == 0 ? std::string("query") : fmt::format("documents[{}]", index - 1);
+  vectors.name = [n_before](size_t index) {
+    return index < n_before ? "query" : fmt::format("documents[{}]", index - n_before);
   };
-  vectors.reply = [job = std::move(job)](const std::vector<link::EmbedResult>& results) {
+  vectors.reply = [job = std::move(job), ranks](const std::vector<link::EmbedResult>& results) {
     std::vector<Scored> scored;
     size_t n_prompt = 0;
     for (const link::EmbedResult& result : results) n_prompt += result.n_prompt;
     for (size_t i = 0; i < job.documents.size(); ++i) {
-      scored.push_back({i, cosine(results[0].values, results[i + 1].values)});
+      const double score = ranks ? ranked(results[i].values.front(), job.raw_scores)
+                                 : cosine(results[0].values, results[i + 1].values);
+      scored.push_back({i, score});
     }
     return reply_text(job, std::move(scored), n_prompt);
   };

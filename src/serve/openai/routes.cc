@@ -21,6 +21,7 @@ using RequestPtr = std::shared_ptr<const Request>;
 using WriterPtr = std::shared_ptr<ResponseWriter>;
 using ServicesPtr = std::shared_ptr<const Services>;
 
+constexpr std::string_view kRanks = "rank";  // ModelCard::pooling
 constexpr std::string_view kModelNotFound = "model_not_found";
 // A seed that the server draws has 52 bits: clients that read numbers as doubles give it back
 // whole.
@@ -104,7 +105,12 @@ Result<void> check_makes_text(const link::ModelCard& card, const std::string& mo
   return {};
 }
 
-Result<void> check_makes_vectors(const link::ModelCard& card, const std::string& model) {
+Result<void> check_makes_vectors(const link::ModelCard& card, const std::string& model,
+                                 Endpoint endpoint) {
+  if (card.pooling == kRanks && endpoint == kEmbeddingsEndpoint) {
+    return Error::invalid(model + " ranks documents (POST /v1/rerank) and makes no embeddings",
+                          "model");
+  }
   if (!card.pooling.empty()) return {};
   return Error::invalid(model + " generates text and was not made for embeddings", "model");
 }
@@ -189,7 +195,7 @@ void embed(const Services& services, const Request& request, WriterPtr writer) {
   auto job = parse_embeddings(request.body);
   if (!job.ok()) return writer->send(error_response(job.error()));
   auto client = find_engine(services, job->model, [&](const link::ModelCard& card) {
-    return check_makes_vectors(card, job->model);
+    return check_makes_vectors(card, job->model, kEmbeddingsEndpoint);
   });
   if (!client.ok()) return refuse(*writer, client.error());
   auto vectors = embeddings_job(*std::move(job), (*client)->card().d_model);
@@ -201,10 +207,12 @@ void rerank(const Services& services, const Request& request, WriterPtr writer) 
   auto job = parse_rerank(request.body);
   if (!job.ok()) return writer->send(error_response(job.error()));
   auto client = find_engine(services, job->model, [&](const link::ModelCard& card) {
-    return check_makes_vectors(card, job->model);
+    return check_makes_vectors(card, job->model, kRerankEndpoint);
   });
   if (!client.ok()) return refuse(*writer, client.error());
-  start_vectors(services, rerank_job(*std::move(job)), *std::move(client), std::move(writer));
+  const bool ranks = (*client)->card().pooling == kRanks;
+  start_vectors(services, rerank_job(*std::move(job), ranks), *std::move(client),
+                std::move(writer));
 }
 
 }  // namespace

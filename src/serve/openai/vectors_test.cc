@@ -182,5 +182,23 @@ TEST_F(VectorsTest, RerankOrdersByTheCosine) {
       "usage":{"prompt_tokens":10,"total_tokens":10}})"));
 }
 
+TEST_F(VectorsTest, AModelThatRanksScoresPairs) {
+  engine_->card_.pooling = "rank";
+  auto client = begin("/v1/rerank", R"({"model":"embed:1b","query":"q","documents":["a","b"]})");
+  EXPECT_EQ(engine_->embed_request(1).query, "q");
+  EXPECT_EQ(std::get<link::TextPrompt>(engine_->embed_request(1).prompt).text, "b");
+  engine_->answer_embed(0, link::EmbedResult{.values = {-50}, .n_prompt = 3});
+  engine_->answer_embed(1, link::EmbedResult{.values = {0}, .n_prompt = 4});
+  const Json reply = client->read_reply().json();
+  EXPECT_EQ(reply["results"][0], Json::parse(R"({"index":1,"relevance_score":0.5})"));
+  EXPECT_EQ(reply["results"][1]["index"], 0);
+  EXPECT_LT(reply["results"][1]["relevance_score"], 1e-20);
+  client = begin("/v1/rerank",
+                 R"({"model":"embed:1b","query":"q","documents":["a"],"raw_scores":true})");
+  engine_->answer_embed(2, link::EmbedResult{.values = {-2.5}, .n_prompt = 3});
+  EXPECT_EQ(client->read_reply().json()["results"][0]["relevance_score"], -2.5);
+  expect_refused("/v1/embeddings", R"({"model":"embed:1b","input":"a"})", "model");
+}
+
 }  // namespace
 }  // namespace maru::serve::openai
