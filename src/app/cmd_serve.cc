@@ -13,6 +13,7 @@
 #include "app/model_hash.h"
 #include "app/port_owner.h"
 #include "app/terminal.h"
+#include "link/memory.h"
 #include "link/supervisor.h"
 #include "serve/http_server.h"
 #include "serve/openai/routes.h"
@@ -49,14 +50,25 @@ serve::ModelInfo model_info(const hub::StoredModel& model) {
   return info;
 }
 
+link::ResidencyOptions residency_options(const Config& config) {
+  link::ResidencyOptions options;
+  if (config.keep_alive_s >= 0) options.keep_alive_ns = config.keep_alive_s * 1'000'000'000;
+  options.bytes_max = uint64_t{config.memory} << 20;
+  options.available = link::available_memory;
+  return options;
+}
+
 // The gateway's side of models: what is in the store, and one engine for each that is used.
 class Models {
  public:
   Models(const Session& session, hub::Store store)
       : session_(session),
         store_(std::move(store)),
-        supervisor_([&session](const link::LoadRequest& load) { return start(session, load); },
-                    clock_) {}
+        supervisor_(
+            [&session](const link::LoadRequest& load, const link::StartOptions& options) {
+              return start(session, load, options);
+            },
+            residency_options(session.config), clock_) {}
 
   // The default model first, then by name.
   std::vector<hub::StoredModel> stored() const {
@@ -80,27 +92,35 @@ class Models {
     return std::move(models).value();
   }
 
-  Result<std::shared_ptr<link::Client>> client(const std::string& id) {
-    MARU_TRY(model, find(id));
-    link::LoadRequest load = load_request(session_.config);
-    load.path = model.path.string();
-    return supervisor_.client(load);
+  void engine(const std::string& id, link::EngineWaiter waiter) {
+    const auto model = find(id);
+    if (!model.ok()) return waiter.on_ready(model.error());
+    link::ModelSource source;
+    source.load = load_request(session_.config);
+    source.load.path = model->path.string();
+    source.model = {.name = id,
+                    .file_bytes = model->bytes,
+                    .stamp = model->modified_at,
+                    .pinned = is_pinned(id)};
+    supervisor_.want(source, std::move(waiter));
   }
   Result<std::vector<std::string>> sha256(const std::string& id) {
     MARU_TRY(model, find(id));
     return hashes_.of(model);
   }
 
-  std::vector<std::pair<std::string, std::shared_ptr<link::Client>>> running() const {
-    std::vector<std::pair<std::string, std::shared_ptr<link::Client>>> engines;
-    const auto models = stored();
-    for (auto& [path, client] : supervisor_.running()) {
-      const auto model =
-          std::ranges::find_if(models, [&](const auto& m) { return m.path.string() == path; });
-      engines.emplace_back(model == models.end() ? path : model->name, std::move(client));
+  // Begins to load what is pinned. Errors: kNotFound.
+  Result<void> load_pinned() {
+    for (const std::string& id : session_.config.pin) {
+      if (auto model = find(id); !model.ok()) {
+        return Error::not_found("pin: " + model.error().message);
+      }
+      engine(id, {.on_ready = [](const auto&) {}});  // the supervisor logs what went wrong
     }
-    return engines;
+    return {};
   }
+
+  std::vector<link::EngineStatus> engines() const { return supervisor_.engines(); }
 
   void shutdown() { supervisor_.shutdown(); }
   const Clock& clock() const { return clock_; }
@@ -115,11 +135,11 @@ class Models {
   }
 
   // With a file for its conversations, where the settings want one and it can be had.
-  static Result<std::unique_ptr<link::Client>> start(const Session& session,
-                                                     link::LoadRequest load) {
+  static Result<std::unique_ptr<link::Client>> start(const Session& session, link::LoadRequest load,
+                                                     const link::StartOptions& options) {
     link::ProcessOptions process = engine_process(session);
     if (session.config.kv_disk == 0 || !session.engine_script.empty()) {
-      return link::start_process_client(process, load);
+      return link::start_process_client(process, load, options);
     }
     const auto file = KvFile::open(session.config.home, load.path, session.config.context);
     if (file.ok()) {
@@ -129,7 +149,11 @@ class Models {
     } else {
       log_warning("conversations stay in memory only: {}", file.error().message);
     }
-    return link::start_process_client(process, load);
+    return link::start_process_client(process, load, options);
+  }
+
+  bool is_pinned(const std::string& id) const {
+    return std::ranges::find(session_.config.pin, id) != session_.config.pin.end();
   }
 
   const Session& session_;
@@ -151,10 +175,12 @@ std::shared_ptr<serve::Services> make_services(Models& models) {
     for (const hub::CatalogueEntry& entry : hub::catalogue()) names.push_back(entry.name);
     return names;
   };
-  services->client = [&models](const std::string& id) { return models.client(id); };
+  services->engine = [&models](const std::string& id, link::EngineWaiter waiter) {
+    models.engine(id, std::move(waiter));
+  };
   services->model_sha256 = [&models](const std::string& id) { return models.sha256(id); };
   services->build = {std::string(kVersion), std::string(kCommit)};
-  services->running = [&models] { return models.running(); };
+  services->engines = [&models] { return models.engines(); };
   services->clock = &models.clock();
   services->random = system_random;
   return services;
@@ -217,6 +243,10 @@ int run_serve(const Session& session) {
     write_err(fmt::format("maru: there is no model yet; `maru pull {}` fetches one\n",
                           hub::default_model().name));
   }
+  if (const auto pinned = models.load_pinned(); !pinned.ok()) {
+    models.shutdown();
+    return fail(pinned.error());
+  }
   stop.wait();
   log_info("stopping; running answers have a few seconds to finish");
   (*server)->stop();
@@ -235,6 +265,10 @@ void add_serve(Session& session) {
   command.add_setting("threads", "threads of an engine");
   command.add_setting("context", "longest sequence in tokens");
   command.add_setting("isa", kIsaNames);
+  command.add_setting("keep_alive",
+                      "how long an unused model stays: 45s, 30m (default), 2h, forever");
+  command.add_setting("memory", "MiB for all engines together; 0 = what the machine has");
+  command.add_setting("pin", "models to load at start and keep, with commas between");
   command.add_setting("kv_disk", "MiB of disk for the conversations of each model; 0 = none");
   command.add_setting("speculate", "lookup: guess ahead what was said before (default), or off");
   command.add_engine_script();

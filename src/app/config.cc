@@ -1,7 +1,9 @@
 #include "app/config.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -16,6 +18,9 @@ constexpr size_t kFileBytesMax = 64 * 1024;
 constexpr size_t kThreadsMax = 1024;
 constexpr size_t kContextMax = 16 * 1024 * 1024;
 constexpr size_t kKvDiskMax = 1024 * 1024;  // MiB
+constexpr size_t kMemoryMax = 1 << 30;      // MiB
+constexpr size_t kPinMax = 64;
+constexpr int64_t kKeepAliveMax = 365 * 24 * 3600;
 constexpr std::array<const char*, 4> kLogLevels = {"debug", "info", "warning", "error"};
 
 // Sets a field from its text; gives what would be accepted where the text is not.
@@ -39,7 +44,44 @@ bool set_number(const std::string& text, uint64_t most, Number& field) {
   return true;
 }
 
-const std::array<Setting, 11> kSettings = {{
+// "30m", "45s", "2h", "0" or "forever", in seconds; -1 = for ever.
+bool set_keep_alive(const std::string& text, int64_t& seconds) {
+  if (text == "forever" || text == "-1") {
+    seconds = -1;
+    return true;
+  }
+  int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || value < 0 || value > kKeepAliveMax) return false;
+  const std::string unit(at, end);
+  const int64_t factor = unit == "h" ? 3600 : unit == "m" ? 60 : 1;
+  if (!(unit.empty() || unit == "s" || unit == "m" || unit == "h")) return false;
+  if (value * factor > kKeepAliveMax) return false;
+  seconds = value * factor;
+  return true;
+}
+
+std::string keep_alive_text(int64_t seconds) {
+  if (seconds < 0) return "forever";
+  if (seconds > 0 && seconds % 3600 == 0) return fmt::format("{}h", seconds / 3600);
+  if (seconds > 0 && seconds % 60 == 0) return fmt::format("{}m", seconds / 60);
+  return fmt::format("{}s", seconds);
+}
+
+// Names with commas between; empty: none.
+bool set_names(const std::string& text, std::vector<std::string>& names) {
+  names.clear();
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    if (end == at || names.size() == kPinMax) return false;
+    names.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return !text.ends_with(',');
+}
+
+const std::array<Setting, 14> kSettings = {{
     {"home", "MARU_HOME", "folder of models and data (default ~/.maru)",
      [](Config& c, const std::string& text) -> const char* {
        if (text.empty()) return "the path of a folder";
@@ -86,6 +128,24 @@ const std::array<Setting, 11> kSettings = {{
        return nullptr;
      },
      [](const Config& c) { return Json(c.isa); }},
+    {"keep_alive", "MARU_KEEP_ALIVE",
+     "how long a model that nobody uses stays in memory: 45s, 30m, 2h or forever (default 30m)",
+     [](Config& c, const std::string& text) -> const char* {
+       return set_keep_alive(text, c.keep_alive_s) ? nullptr
+                                                   : "0, or a time such as 45s, 30m, 2h; forever";
+     },
+     [](const Config& c) { return Json(keep_alive_text(c.keep_alive_s)); }},
+    {"memory", "MARU_MEMORY",
+     "MiB of memory for all engines of serve together (0 = what the machine has)",
+     [](Config& c, const std::string& text) -> const char* {
+       return set_number(text, kMemoryMax, c.memory) ? nullptr : "0 to 1073741824";
+     },
+     [](const Config& c) { return Json(c.memory); }},
+    {"pin", "MARU_PIN", "models that serve loads at start and keeps, with commas between",
+     [](Config& c, const std::string& text) -> const char* {
+       return set_names(text, c.pin) ? nullptr : "at most 64 names of models with commas between";
+     },
+     [](const Config& c) { return Json(fmt::format("{}", fmt::join(c.pin, ","))); }},
     {"kv_disk", "MARU_KV_DISK",
      "MiB of disk on which the conversations of each model outlive a restart (default 2048; 0 = "
      "none)",

@@ -25,12 +25,15 @@ struct Config {
   std::filesystem::path home;  // models and data
   std::string model;           // where a command names none
   std::string host = "127.0.0.1";
-  uint16_t port = 6278;   // 0 = any free one
-  size_t threads = 0;     // of an engine; 0 = one per core
-  size_t context = 0;     // longest sequence; 0 = the model's own, bounded by memory
-  std::string isa;        // of kIsaNames; empty = the best of this machine
-  size_t kv_disk = 2048;  // MiB of disk for the conversations of each model; 0 = none
-  bool guesses = true;    // speculate: tokens are guessed from what was said before
+  uint16_t port = 6278;            // 0 = any free one
+  size_t threads = 0;              // of an engine; 0 = one per core
+  size_t context = 0;              // longest sequence; 0 = the model's own, bounded by memory
+  std::string isa;                 // of kIsaNames; empty = the best of this machine
+  int64_t keep_alive_s = 30 * 60;  // of a model that nobody uses; -1 = for ever
+  size_t memory = 0;               // MiB for all engines together; 0 = what the machine has
+  std::vector<std::string> pin;    // models that are loaded at start and stay
+  size_t kv_disk = 2048;           // MiB of disk for the conversations of each model; 0 = none
+  bool guesses = true;             // speculate: tokens are guessed from what was said before
   std::string hub = "https://huggingface.co";  // or a mirror that speaks as it does
   LogLevel log_level = LogLevel::kInfo;
 };

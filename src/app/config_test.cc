@@ -84,6 +84,28 @@ TEST_F(ConfigTest, ABadValueNamesWhereItCameFromAndWhatIsAccepted) {
   EXPECT_THAT(load().error().message, HasSubstr("'threads' in"));
 }
 
+TEST_F(ConfigTest, TimesAndNamesAreRead) {
+  EXPECT_EQ(load()->keep_alive_s, 30 * 60);
+  const std::pair<const char*, int64_t> times[] = {
+      {"0", 0}, {"45", 45}, {"45s", 45}, {"30m", 1800}, {"2h", 7200}, {"forever", -1}, {"-1", -1}};
+  for (const auto& [text, seconds] : times) {
+    const auto config = load({{"keep_alive", text}});
+    EXPECT_EQ(config->keep_alive_s, seconds) << text;
+    // What serve prints at start is read as the same.
+    const std::string printed = config_json(*config)["keep_alive"];
+    EXPECT_EQ(load({{"keep_alive", printed}})->keep_alive_s, seconds) << printed;
+  }
+  for (const char* text : {"", "m", "1d", "-2", "1.5h", "30 m", "99999999999h"}) {
+    EXPECT_FALSE(load({{"keep_alive", text}}).ok()) << text;
+  }
+  EXPECT_TRUE(load()->pin.empty());
+  EXPECT_EQ(load({{"pin", "a:1b,b"}})->pin, (std::vector<std::string>{"a:1b", "b"}));
+  EXPECT_TRUE(load({{"pin", ""}})->pin.empty());
+  for (const char* text : {",", "a,", ",a", "a,,b"}) {
+    EXPECT_FALSE(load({{"pin", text}}).ok()) << text;
+  }
+}
+
 TEST_F(ConfigTest, WithoutAnyHomeItSaysSo) {
   variables_.clear();
   EXPECT_THAT(load().error().message, HasSubstr("MARU_HOME"));

@@ -7,6 +7,7 @@
 // thread, so a sink must not block: it hands over to a bounded queue or posts to an executor.
 #pragma once
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,7 @@ struct StartOptions {
   LoadProgress on_progress = {};  // on the client's reader thread, before the start returns
   const Clock* clock = nullptr;   // null: the system's; outlives the client
   int look_every_ms = 1'000;      // how often the watchdog looks at a client that has work
+  std::stop_token stop = {};      // ends a start that has not returned: kUnavailable
 };
 
 }  // namespace maru::link

@@ -11,6 +11,7 @@
 #include "engine/fake_model.h"
 #include "link/in_process.h"
 #include "link/recorder.h"
+#include "source_dir.h"
 #include "text/tokenizer_test_vocab.h"
 
 namespace maru::link {
@@ -250,6 +251,27 @@ TEST(EngineHostRealModel, ChatsScoresAndReusesItsPrefix) {
   EXPECT_EQ(score.nlls.size(), ids.size() - 1);
   EXPECT_LT(*score.nll, 5.0);
   EXPECT_EQ(score.top.at(0).size(), 5u);
+}
+
+TEST(Load, AnEngineTakesNoMoreThanItMay) {
+  const auto load = [](const char* model, uint64_t memory_bytes_max) {
+    return load_from_files({.path = std::string(MARU_SOURCE_DIR "/tests/data/tiny_models/") + model,
+                            .n_threads = 1,
+                            .memory_bytes_max = memory_bytes_max});
+  };
+  const auto whole = load("llama.gguf", 0);
+  ASSERT_TRUE(whole.ok()) << whole.error().message;
+  const ModelCard& card = (*whole)->card;
+  const uint64_t block = (*whole)->model->info().kv_block_bytes;
+  EXPECT_EQ(card.cache_bytes_max, (*whole)->engine_options.n_blocks * block);
+  // Half of what the weights leave is the cache's.
+  const auto part = load("llama.gguf", card.weight_bytes + 2 * 4 * block);
+  ASSERT_TRUE(part.ok()) << part.error().message;
+  EXPECT_EQ((*part)->card.cache_bytes_max, 4 * block);
+  const auto none = load("llama.gguf", card.weight_bytes);
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_EQ((*load("bert-cls.gguf", 1))->card.cache_bytes_max, 0u);  // an encoder has no cache
 }
 
 }  // namespace

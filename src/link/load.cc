@@ -4,14 +4,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
-#include <fstream>
 #include <thread>
 
 #include "base/files.h"
 #include "base/log.h"
 #include "base/sha256.h"
 #include "kernels/kernel_table.h"
+#include "link/memory.h"
 #include "model/load_vocab.h"
 
 namespace maru::link {
@@ -20,22 +19,6 @@ namespace {
 using model::kBlockTokens;
 
 constexpr size_t kThreadsMax = 256;
-
-// Bytes that can be had without swapping; 0 where the system does not say.
-uint64_t available_memory() {
-  std::ifstream meminfo("/proc/meminfo");
-  std::string line;
-  while (std::getline(meminfo, line)) {
-    constexpr std::string_view kKey = "MemAvailable:";
-    if (!line.starts_with(kKey)) continue;
-    const size_t digits = line.find_first_not_of(' ', kKey.size());
-    uint64_t kilobytes = 0;
-    std::from_chars(line.data() + std::min(digits, line.size()), line.data() + line.size(),
-                    kilobytes);
-    return kilobytes * 1024;
-  }
-  return 0;
-}
 
 Json special_tokens(const text::Vocab& vocab) {
   Json tokens = Json::object();
@@ -86,13 +69,26 @@ Result<const kernels::KernelTable*> find_table(const std::string& isa) {
       fmt::format("isa \"{}\" is unknown or not on this machine, which has {}", isa, known), "isa");
 }
 
-Result<void> load_decoder(LoadedModel& loaded, const model::LoadOptions& options, bool guesses) {
+// What is left of the machine's memory, or of what this engine may take, once its weights are
+// there; 0 where nobody knows.
+uint64_t memory_for_caches(const model::ModelInfo& info, uint64_t memory_bytes_max) {
+  const uint64_t available = available_memory();
+  if (memory_bytes_max == 0) return available;
+  const uint64_t left = memory_bytes_max - std::min(memory_bytes_max - 1, info.weight_bytes);
+  return available == 0 ? left : std::min(available, left);
+}
+
+Result<void> load_decoder(LoadedModel& loaded, const model::LoadOptions& options,
+                          const LoadRequest& load) {
   MARU_TRY(model, model::load_model(*loaded.file, options));
   loaded.model = std::move(model);
-  MARU_TRY(sizes, size_kv(loaded.model->info(), options.n_ctx, available_memory()));
+  const model::ModelInfo& info = loaded.model->info();
+  MARU_TRY(sizes, size_kv(info, options.n_ctx, memory_for_caches(info, load.memory_bytes_max)));
   loaded.engine_options = sizes;
+  loaded.card.cache_bytes_max =
+      sizes.n_blocks * info.kv_block_bytes + sizes.n_states * info.state_bytes;
   loaded.engine_options.kernels = options.kernels;
-  loaded.engine_options.guesses = guesses;
+  loaded.engine_options.guesses = load.guesses;
   // One that is unknown, or a reranker's, is no hindrance to making text.
   auto pooling = model::read_pooling(loaded.file->metadata(), loaded.card.architecture);
   if (!pooling.ok()) log_warning("{}", pooling.error().message);
@@ -122,7 +118,7 @@ Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load,
   if (on_progress) {
     options.on_progress = [&](uint64_t n, uint64_t n_total) { on_progress({n, n_total}); };
   }
-  MARU_TRY_VOID(loaded.card.generates ? load_decoder(loaded, options, load.guesses)
+  MARU_TRY_VOID(loaded.card.generates ? load_decoder(loaded, options, load)
                                       : load_encoder(loaded, options));
   const model::ModelInfo& info = loaded.embeddings->info();
   loaded.card.isa = kernels->isa;

@@ -25,12 +25,13 @@ namespace maru::link {
 using TokenId = int32_t;
 
 struct LoadRequest {
-  std::string path = {};    // of a GGUF file
-  size_t n_threads = 0;     // 0 = one per core
-  size_t n_ctx = 0;         // longest sequence admitted; 0 = the model's own, bounded by memory
-  std::string isa = {};     // empty = the best
-  bool vocab_only = false;  // tokenizer and template, no weights
-  bool guesses = true;      // engine::EngineOptions::guesses
+  std::string path = {};  // of a GGUF file
+  size_t n_threads = 0;   // 0 = one per core
+  size_t n_ctx = 0;       // longest sequence admitted; 0 = the model's own, bounded by memory
+  std::string isa = {};   // empty = the best
+  uint64_t memory_bytes_max = 0;  // weights and caches; 0 = what the machine has
+  bool vocab_only = false;        // tokenizer and template, no weights
+  bool guesses = true;            // engine::EngineOptions::guesses
   std::string template_path =
       {};  // render only: a Jinja file instead of a model (path is then empty)
   // Of the file behind kKvFileFd, in which conversations outlive the process; 0: there is none.
@@ -58,6 +59,7 @@ struct ModelCard {
   size_t d_model = 0;  // values of a vector
   uint64_t n_params = 0;
   uint64_t weight_bytes = 0;
+  uint64_t cache_bytes_max = 0;  // of keys, values and recurrent states; touched as they fill
   uint64_t bytes_per_token = 0;  // weights read for one decoded token
   uint64_t macs_per_token = 0;   // multiplications with weights for one prompt token
   bool has_chat_template = false;

@@ -148,13 +148,20 @@ void Core::run(const Connector& connector, const LoadRequest& load, const LoadPr
     loaded.set_value(std::move(connection).error());
     return;
   }
-  fd_ = connection->fd;
+  {
+    const std::lock_guard write_lock(write_mutex_);
+    fd_ = connection->fd;
+    if (stopping_.load()) ::shutdown(fd_, SHUT_RDWR);
+  }
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &kSendTimeout, sizeof kSendTimeout);
   peer_ = std::move(connection->peer);
   auto card = greet(load, on_progress);
   if (!card.ok()) {
-    ::close(fd_);
-    fd_ = -1;
+    {
+      const std::lock_guard write_lock(write_mutex_);
+      ::close(fd_);
+      fd_ = -1;
+    }
     const std::string end = peer_->wait_end();
     Error error = std::move(card).error();
     // An engine that reports its error ends in good order; one that died says nothing.
@@ -527,6 +534,7 @@ Result<std::unique_ptr<Client>> start_socket_client(Connector connector, const L
                       loaded = std::move(loaded)]() mutable {
     core->run(connector, load, on_progress, std::move(loaded));
   });
+  const std::stop_callback on_stop(start.stop, [&core] { core->stop(); });
   auto card = answer.get();
   if (!card.ok()) {
     reader.join();

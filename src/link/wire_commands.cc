@@ -151,6 +151,7 @@ void put(Json& out, const LoadRequest& load) {
   out["n_threads"] = load.n_threads;
   out["n_ctx"] = load.n_ctx;
   out["isa"] = load.isa;
+  out["memory_bytes_max"] = load.memory_bytes_max;
   out["vocab_only"] = load.vocab_only;
   out["guesses"] = load.guesses;
   out["template_path"] = load.template_path;
@@ -226,6 +227,7 @@ Command get_load(Fields& fields) {
   load.n_threads = fields.count("n_threads");
   load.n_ctx = fields.count("n_ctx");
   load.isa = fields.text("isa");
+  load.memory_bytes_max = fields.u64("memory_bytes_max");
   load.vocab_only = fields.boolean("vocab_only");
   load.guesses = fields.boolean("guesses");
   load.template_path = fields.text("template_path");

@@ -106,6 +106,7 @@ void put(Json& out, const ModelCard& card) {
   out["d_model"] = card.d_model;
   out["n_params"] = card.n_params;
   out["weight_bytes"] = card.weight_bytes;
+  out["cache_bytes_max"] = card.cache_bytes_max;
   out["bytes_per_token"] = card.bytes_per_token;
   out["macs_per_token"] = card.macs_per_token;
   out["has_chat_template"] = card.has_chat_template;
@@ -208,6 +209,7 @@ EventBody get_card(Fields& fields) {
   card.d_model = fields.count("d_model");
   card.n_params = fields.u64("n_params");
   card.weight_bytes = fields.u64("weight_bytes");
+  card.cache_bytes_max = fields.u64("cache_bytes_max");
   card.bytes_per_token = fields.u64("bytes_per_token");
   card.macs_per_token = fields.u64("macs_per_token");
   card.has_chat_template = fields.boolean("has_chat_template");

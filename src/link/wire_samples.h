@@ -37,7 +37,7 @@ inline std::vector<Command> sample_commands() {
   ids_request.ignore_eos = true;
   ids_request.keep_kv = false;
   return {Hello{},
-          LoadRequest{"/m.gguf", 2, 4096, "avx2", true, false, "t.jinja", 1 << 30,
+          LoadRequest{"/m.gguf", 2, 4096, "avx2", 1 << 29, true, false, "t.jinja", 1 << 30,
                       std::string(32, '\xFE')},
           chat_request,
           text_request,
@@ -64,6 +64,7 @@ inline std::vector<EventBody> sample_events() {
   card.d_model = 1536;
   card.n_params = 1'500'000'000;
   card.weight_bytes = 0xFFFFFFFFFFFFFFFFu;
+  card.cache_bytes_max = 7;
   card.bytes_per_token = 900'000'000;
   card.macs_per_token = 1'300'000'000;
   card.has_chat_template = true;

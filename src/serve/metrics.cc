@@ -84,6 +84,25 @@ constexpr EngineRow kEngineRows[] = {
      [](const Stats& s) { return s.n_step_sequences; }},
 };
 
+struct LoadRow {
+  std::string_view name;
+  std::string_view help;
+  double (*get)(const RequestMetrics::Load&);
+};
+using Load = RequestMetrics::Load;
+constexpr LoadRow kLoadRows[] = {
+    {"maru_engine_ready", "1 where the model is loaded.",
+     [](const Load& load) { return load.ready ? 1.0 : 0.0; }},
+    {"maru_engine_load_progress", "How far the load is, 0 to 1.",
+     [](const Load& load) { return load.progress; }},
+    {"maru_engine_load_waiting", "Requests that wait for the load.",
+     [](const Load& load) { return static_cast<double>(load.n_waiting); }},
+    {"maru_engine_memory_bytes", "Memory that the engine may take, or needs.",
+     [](const Load& load) { return static_cast<double>(load.bytes); }},
+    {"maru_engine_idle_seconds", "Since the last request ended; 0 while one runs.",
+     [](const Load& load) { return load.idle_seconds; }},
+};
+
 }  // namespace
 
 void Histogram::add(double seconds) {
@@ -107,8 +126,15 @@ void RequestMetrics::ended(const std::string& model, Outcome outcome) {
   ++models_[model].n_ended[static_cast<size_t>(outcome)];
 }
 
-std::string RequestMetrics::text(const Engines& engines) const {
+std::string RequestMetrics::text(const Engines& engines, const Loads& loads) const {
   std::string out;
+  for (const LoadRow& row : kLoadRows) {
+    if (loads.empty()) break;
+    head(out, row.name, "gauge", row.help);
+    for (const Load& load : loads) {
+      out += fmt::format("{}{{model=\"{}\"}} {}\n", row.name, escaped(load.model), row.get(load));
+    }
+  }
   for (const EngineRow& row : kEngineRows) {
     if (engines.empty()) break;
     head(out, row.name, row.type, row.help);

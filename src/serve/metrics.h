@@ -41,8 +41,18 @@ class RequestMetrics {
   void ended(const std::string& model, Outcome outcome);
 
   using Engines = std::vector<std::pair<std::string, link::EngineStats>>;
+  // What is known of engines that run or are on their way.
+  struct Load {
+    std::string model;
+    bool ready = false;
+    double progress = 0;  // of the load; 1: done
+    size_t n_waiting = 0;
+    uint64_t bytes = 0;
+    double idle_seconds = 0;
+  };
+  using Loads = std::vector<Load>;
   // The whole text, models in order of their names.
-  std::string text(const Engines& engines) const;
+  std::string text(const Engines& engines, const Loads& loads = {}) const;
 
  private:
   struct Model {

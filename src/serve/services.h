@@ -7,12 +7,11 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
-#include "link/client.h"
+#include "link/supervisor.h"
 #include "serve/metrics.h"
 
 namespace maru::serve {
@@ -41,12 +40,13 @@ struct Services {
   std::function<std::vector<ModelInfo>()> models;
   // Names that `maru pull` knows, installed or not: for suggestions.
   std::function<std::vector<std::string>()> pullable;
-  // The engine of an installed model; waits while it starts. Errors: those of loading.
-  std::function<Result<std::shared_ptr<link::Client>>(const std::string& id)> client;
+  // Hands over the engine of an installed model; where it does not run, it is started first, and
+  // the waiter hears how far that is. Errors: those of loading.
+  std::function<void(const std::string& id, link::EngineWaiter waiter)> engine;
+  // Engines that run, load, wait for memory or end now, without starting any.
+  std::function<std::vector<link::EngineStatus>()> engines;
   // SHA-256 of each file of an installed model; reads them where nobody has said it before.
   std::function<Result<std::vector<std::string>>(const std::string& id)> model_sha256;
-  // Engines that run now, without starting any.
-  std::function<std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>()> running;
   Build build;
   const Clock* clock = nullptr;      // outlives the server
   std::function<uint64_t()> random;  // for ids and for seeds that a request leaves open

@@ -5,6 +5,8 @@
 #include <utility>
 #include <variant>
 
+#include "serve/openai/engine_wait.h"
+
 namespace maru::serve::openai {
 
 Result<std::vector<std::string>> read_echoes(const GenerateJob& job, link::Client& client) {
@@ -38,7 +40,8 @@ Generation::Generation(GenerateJob job, ReplyHead head, AnswerSource source,
   }
 }
 
-void Generation::start() {
+void Generation::start(bool stream_begun) {
+  is_streaming_ = stream_begun;
   writer_->on_abort([weak = weak_from_this()](AbortReason reason) {
     if (const auto self = weak.lock()) self->on_abort(reason);
   });
@@ -85,16 +88,12 @@ void Generation::on_event(size_t index, link::GenerateEvent event) {
 
 void Generation::on_started(size_t index) {
   if (!job_.stream) return;
-  if (!is_streaming_) {
-    is_streaming_ = true;
-    Response head;
-    head.content_type = "text/event-stream; charset=utf-8";
-    head.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
-    writer_->start_stream(std::move(head));
-    writer_->write(role_event(head_, index, true, job_.ignored));
-  } else {
-    writer_->write(role_event(head_, index, false, {}));
-  }
+  if (!is_streaming_) writer_->start_stream(stream_head());
+  is_streaming_ = true;
+  // What was ignored is said once, in the first event of all.
+  const bool is_first = !std::exchange(roles_begun_, true);
+  writer_->write(role_event(head_, index, is_first,
+                            is_first ? std::span(job_.ignored) : std::span<const std::string>{}));
   Choice& choice = choices_[index];
   if (choice.text.empty()) return;
   writer_->write(delta_event(head_, index, choice.text, {}, 0));

@@ -41,7 +41,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
              Stopwatch stopwatch);
 
   // Hands all choices to the engine; the events keep this object alive. Call once.
-  void start();
+  // stream_begun: the head of the stream was sent while the engine was loaded.
+  void start(bool stream_begun = false);
 
  private:
   void on_event(size_t index, link::GenerateEvent event);
@@ -72,6 +73,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::vector<int64_t> token_ns_;     // when each choice had its last token; 0 = none yet
   size_t n_done_ = 0;
   bool is_streaming_ = false;  // the head of the stream has been sent
+  bool roles_begun_ = false;   // and the first choice's first event
   bool is_over_ = false;       // the answer is complete, or nobody wants it
   bool is_cancelled_ = false;  // what is still handed over must be cancelled at once
 };

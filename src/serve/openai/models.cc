@@ -39,7 +39,17 @@ Error unknown_model_error(std::string_view id, const Services& services) {
   return error;
 }
 
-Json model_json(const ModelInfo& model, const link::ModelCard* card) {
+double load_progress(const link::EngineStatus& engine) {
+  using enum link::ModelState;
+  const link::ModelState state = engine.residency.state;
+  if (state == kReady || state == kStopping) return 1;
+  return static_cast<double>(engine.loading.n_bytes) /
+         static_cast<double>(std::max<uint64_t>(1, engine.loading.n_bytes_total));
+}
+
+Json model_json(const ModelInfo& model, const link::EngineStatus* engine) {
+  const link::ModelCard* card =
+      engine != nullptr && engine->client != nullptr ? &engine->client->card() : nullptr;
   Json json = Json::object();
   json["id"] = model.id;
   json["object"] = "model";
@@ -50,17 +60,24 @@ Json model_json(const ModelInfo& model, const link::ModelCard* card) {
   Json capabilities = Json::array();
   if (model.kind == "chat") capabilities = {"chat", "completion"};
   if (model.kind == "base") capabilities = {"completion"};
-  if (model.kind == "embedding") capabilities = {"embedding"};
+  if (model.kind == "embedding") capabilities = {"embedding", "rerank"};
+  if (card != nullptr && !card->pooling.empty()) {
+    capabilities = {"embedding", "rerank"};
+    if (card->pooling == "rank") capabilities = {"rerank"};
+  }
   json["capabilities"] = std::move(capabilities);
   json["architecture"] = {{"input_modalities", {"text"}}, {"output_modalities", {"text"}}};
   const uint64_t n_params =
       model.n_params == 0 && card != nullptr ? card->n_params : model.n_params;
-  json["meta"] = {{"kind", model.kind},
-                  {"license", model.license},
-                  {"architecture", model.architecture},
-                  {"n_params", n_params == 0 ? Json(nullptr) : Json(n_params)},
-                  {"size", model.n_bytes},
-                  {"loaded", card != nullptr}};
+  json["meta"] = {
+      {"kind", model.kind},
+      {"license", model.license},
+      {"architecture", model.architecture},
+      {"n_params", n_params == 0 ? Json(nullptr) : Json(n_params)},
+      {"size", model.n_bytes},
+      {"loaded", card != nullptr},
+      {"state", engine == nullptr ? "unloaded" : link::model_state_name(engine->residency.state)},
+      {"progress", engine == nullptr ? 0 : load_progress(*engine)}};
   return json;
 }
 

@@ -11,8 +11,11 @@
 
 namespace maru::serve::openai {
 
-// One entry of GET /v1/models. card: of the running engine, or null.
-Json model_json(const ModelInfo& model, const link::ModelCard* card);
+// One entry of GET /v1/models. engine: of that model, or null.
+Json model_json(const ModelInfo& model, const link::EngineStatus* engine);
+
+// How far an engine is on its way: 0 to 1; 1 once it is ready.
+double load_progress(const link::EngineStatus& engine);
 
 // "no model \"smolm\" is installed; nearest: ...; `maru pull smollm2:135m` fetches it".
 Error unknown_model_error(std::string_view id, const Services& services);

@@ -8,6 +8,7 @@
 
 #include "serve/errors.h"
 #include "serve/openai/embeddings.h"
+#include "serve/openai/engine_wait.h"
 #include "serve/openai/generation.h"
 #include "serve/openai/models.h"
 #include "serve/openai/replies.h"
@@ -22,7 +23,6 @@ using WriterPtr = std::shared_ptr<ResponseWriter>;
 using ServicesPtr = std::shared_ptr<const Services>;
 
 constexpr std::string_view kRanks = "rank";  // ModelCard::pooling
-constexpr std::string_view kModelNotFound = "model_not_found";
 // A seed that the server draws has 52 bits: clients that read numbers as doubles give it back
 // whole.
 constexpr int kSeedShift = 12;
@@ -34,40 +34,71 @@ void send_json(ResponseWriter& writer, const Json& json) {
   writer.send(std::move(response));
 }
 
-// The card of a running engine, or null.
-const link::ModelCard* card_of(
-    const std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>& running,
-    std::string_view id) {
-  for (const auto& [name, client] : running) {
-    if (name == id) return &client->card();
-  }
-  return nullptr;
+// The engine of a model, or null.
+const link::EngineStatus* engine_of(const std::vector<link::EngineStatus>& engines,
+                                    std::string_view id) {
+  const auto found = std::ranges::find(engines, id, [](const link::EngineStatus& engine) {
+    return std::string_view(engine.residency.model);
+  });
+  return found == engines.end() ? nullptr : &*found;
 }
 
 void list_models(const Services& services, ResponseWriter& writer) {
-  const auto running = services.running();
+  const auto engines = services.engines();
   Json data = Json::array();
   for (const ModelInfo& model : services.models()) {
-    data.push_back(model_json(model, card_of(running, model.id)));
+    data.push_back(model_json(model, engine_of(engines, model.id)));
   }
   send_json(writer, {{"object", "list"}, {"data", std::move(data)}});
 }
 
 void show_model(const Services& services, const std::string& id, ResponseWriter& writer) {
-  const auto running = services.running();
+  const auto engines = services.engines();
   for (const ModelInfo& model : services.models()) {
-    if (model.id == id) return send_json(writer, model_json(model, card_of(running, id)));
+    if (model.id == id) return send_json(writer, model_json(model, engine_of(engines, id)));
   }
   writer.send(error_response(unknown_model_error(id, services), kModelNotFound));
 }
 
+// Whether a model can be asked now: 503 while it is on its way or waits for memory. One that is not
+// loaded is well: the first request loads it.
+void show_health(const Services& services, const std::string& id, ResponseWriter& writer) {
+  const auto models = services.models();
+  if (std::ranges::find(models, id, &ModelInfo::id) == models.end()) {
+    return writer.send(error_response(unknown_model_error(id, services), kModelNotFound));
+  }
+  const auto engines = services.engines();
+  const link::EngineStatus* engine = engine_of(engines, id);
+  const bool is_well = engine == nullptr || engine->residency.state == link::ModelState::kReady;
+  Response response;
+  response.status = is_well ? 200 : 503;
+  response.content_type = "application/json";
+  response.body = dump_json(
+      {{"status", is_well ? "ok" : "unavailable"},
+       {"model", id},
+       {"state", engine == nullptr ? "unloaded" : link::model_state_name(engine->residency.state)},
+       {"progress", engine == nullptr ? 0 : load_progress(*engine)}});
+  writer.send(std::move(response));
+}
+
 // What the engines do now: the page and the tests look at it.
 void list_engines(const Services& services, ResponseWriter& writer) {
-  Json engines = Json::array();
-  for (const auto& [name, client] : services.running()) {
-    const auto stats = client->stats();
-    Json engine = {{"model", name}, {"ready", stats.ok()}};
+  Json list = Json::array();
+  for (const link::EngineStatus& status : services.engines()) {
+    const link::Residency::Status& residency = status.residency;
+    Json engine = {{"model", residency.model},
+                   {"ready", false},
+                   {"state", link::model_state_name(residency.state)},
+                   {"progress", load_progress(status)},
+                   {"n_users", residency.n_users},
+                   {"n_waiting_for_load", residency.n_waiting},
+                   {"memory_bytes", residency.bytes},
+                   {"idle_seconds", static_cast<double>(residency.idle_ns) / 1e9},
+                   {"pinned", residency.pinned}};
+    const auto stats = status.client != nullptr ? status.client->stats()
+                                                : Error::unavailable("there is no engine yet");
     if (stats.ok()) {
+      engine["ready"] = true;
       engine["n_running"] = stats->n_running;
       engine["n_waiting"] = stats->n_waiting;
       engine["n_kv_blocks"] = stats->n_kv_blocks;
@@ -75,19 +106,30 @@ void list_engines(const Services& services, ResponseWriter& writer) {
       engine["n_tokens_prompt"] = stats->n_tokens_prompt;
       engine["n_tokens_generated"] = stats->n_tokens_generated;
     }
-    engines.push_back(std::move(engine));
+    list.push_back(std::move(engine));
   }
-  send_json(writer, {{"engines", std::move(engines)}});
+  send_json(writer, {{"engines", std::move(list)}});
 }
 
 void show_metrics(const Services& services, ResponseWriter& writer) {
   RequestMetrics::Engines engines;
-  for (const auto& [name, client] : services.running()) {
-    if (const auto stats = client->stats(); stats.ok()) engines.emplace_back(name, *stats);
+  RequestMetrics::Loads loads;
+  for (const link::EngineStatus& status : services.engines()) {
+    const link::Residency::Status& residency = status.residency;
+    loads.push_back({.model = residency.model,
+                     .ready = residency.state == link::ModelState::kReady,
+                     .progress = load_progress(status),
+                     .n_waiting = residency.n_waiting,
+                     .bytes = residency.bytes,
+                     .idle_seconds = static_cast<double>(residency.idle_ns) / 1e9});
+    if (status.client == nullptr) continue;
+    if (const auto stats = status.client->stats(); stats.ok()) {
+      engines.emplace_back(residency.model, *stats);
+    }
   }
   Response response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  response.body = services.metrics->text(engines);
+  response.body = services.metrics->text(engines, loads);
   writer.send(std::move(response));
 }
 
@@ -115,34 +157,6 @@ Result<void> check_makes_vectors(const link::ModelCard& card, const std::string&
   return Error::invalid(model + " generates text and was not made for embeddings", "model");
 }
 
-// What the catalogue knows of a model saves loading it in order to refuse; the file itself decides.
-link::ModelCard expected_card(const ModelInfo& model) {
-  link::ModelCard card;
-  const bool is_known = !model.architecture.empty();
-  card.generates = model.kind != "embedding";
-  card.has_chat_template = true;
-  card.pooling = is_known && model.kind != "embedding" ? "" : "unknown yet";
-  return card;
-}
-
-using CheckCard = std::function<Result<void>(const link::ModelCard&)>;
-
-Result<std::shared_ptr<link::Client>> find_engine(const Services& services, const std::string& id,
-                                                  const CheckCard& check) {
-  const auto models = services.models();
-  const auto model = std::ranges::find(models, id, &ModelInfo::id);
-  if (model == models.end()) return unknown_model_error(id, services);
-  MARU_TRY_VOID(check(expected_card(*model)));
-  MARU_TRY(client, services.client(id));
-  MARU_TRY_VOID(check(client->card()));
-  return client;
-}
-
-void refuse(ResponseWriter& writer, const Error& error) {
-  const bool is_missing = error.code == ErrorCode::kNotFound;
-  writer.send(error_response(error, is_missing ? kModelNotFound : std::string_view{}));
-}
-
 Result<AnswerSource> read_source(const Services& services, const std::string& model,
                                  const link::ModelCard& card) {
   MARU_TRY(hashes, services.model_sha256(model));
@@ -154,65 +168,81 @@ Result<AnswerSource> read_source(const Services& services, const std::string& mo
                       .n_ctx = card.n_ctx};
 }
 
-void generate(const Services& services, Endpoint endpoint, const Request& request,
+void generate(const ServicesPtr& services, Endpoint endpoint, const Request& request,
               WriterPtr writer) {
-  const Stopwatch stopwatch{services.clock, services.metrics, services.clock->monotonic_ns()};
-  const uint64_t seed = services.random() >> kSeedShift;
-  auto job = endpoint == kChatEndpoint ? parse_chat(request.body, seed)
-                                       : parse_completion(request.body, seed);
-  if (!job.ok()) return writer->send(error_response(job.error()));
-  auto client = find_engine(services, job->model, [&](const link::ModelCard& card) {
-    return check_makes_text(card, job->model, endpoint);
-  });
-  if (!client.ok()) return refuse(*writer, client.error());
-  auto echoes = read_echoes(*job, **client);
-  if (!echoes.ok()) {
-    const WireError wire = to_wire_error(echoes.error(), endpoint);
-    return writer->send(error_response(wire.error, wire.code));
-  }
-  auto source = read_source(services, job->model, (*client)->card());
-  if (!source.ok()) return writer->send(error_response(source.error()));
-  ReplyHead head;
-  head.endpoint = endpoint;
-  head.id = fmt::format("{}-{:016x}{:016x}", endpoint == kChatEndpoint ? "chatcmpl" : "cmpl",
-                        services.random(), services.random());
-  head.created = services.clock->unix_seconds();
-  head.model = job->model;
-  head.fingerprint = system_fingerprint(*source);
-  head.seed = job->prompts.front().sampling.seed;
-  std::make_shared<Generation>(*std::move(job), std::move(head), *std::move(source),
-                               *std::move(echoes), *std::move(client), std::move(writer), stopwatch)
-      ->start();
+  const Stopwatch stopwatch{services->clock, services->metrics, services->clock->monotonic_ns()};
+  const uint64_t seed = services->random() >> kSeedShift;
+  auto parsed = endpoint == kChatEndpoint ? parse_chat(request.body, seed)
+                                          : parse_completion(request.body, seed);
+  if (!parsed.ok()) return writer->send(error_response(parsed.error()));
+  const auto job = std::make_shared<GenerateJob>(*std::move(parsed));
+  EngineRequest wanted;
+  wanted.model = job->model;
+  wanted.stream = job->stream;
+  wanted.check = [job](const link::ModelCard& card) {
+    return check_makes_text(card, job->model, job->endpoint);
+  };
+  wanted.go = [job, services, stopwatch](std::shared_ptr<link::Client> client, WriterPtr to,
+                                         bool stream_begun) {
+    auto echoes = read_echoes(*job, *client);
+    if (!echoes.ok()) {
+      const WireError wire = to_wire_error(echoes.error(), job->endpoint);
+      return answer_error(*to, wire.error, wire.code, stream_begun);
+    }
+    auto source = read_source(*services, job->model, client->card());
+    if (!source.ok()) return answer_error(*to, source.error(), {}, stream_begun);
+    ReplyHead head;
+    head.endpoint = job->endpoint;
+    head.id = fmt::format("{}-{:016x}{:016x}", job->endpoint == kChatEndpoint ? "chatcmpl" : "cmpl",
+                          services->random(), services->random());
+    head.created = services->clock->unix_seconds();
+    head.model = job->model;
+    head.fingerprint = system_fingerprint(*source);
+    head.seed = job->prompts.front().sampling.seed;
+    std::make_shared<Generation>(std::move(*job), std::move(head), *std::move(source),
+                                 *std::move(echoes), std::move(client), std::move(to), stopwatch)
+        ->start(stream_begun);
+  };
+  with_engine(*services, std::move(wanted), std::move(writer));
 }
 
-void start_vectors(const Services& services, VectorsJob job, std::shared_ptr<link::Client> client,
+// Of a job whose texts are known once the engine is: make_job gives them, or what is wrong.
+void start_vectors(const ServicesPtr& services, const std::string& model, Endpoint endpoint,
+                   std::function<Result<VectorsJob>(const link::ModelCard&)> make_job,
                    WriterPtr writer) {
-  std::make_shared<Vectors>(std::move(job), std::move(client), std::move(writer), services.metrics)
-      ->start();
+  EngineRequest wanted;
+  wanted.model = model;
+  wanted.check = [model, endpoint](const link::ModelCard& card) {
+    return check_makes_vectors(card, model, endpoint);
+  };
+  wanted.go = [services, make_job = std::move(make_job)](std::shared_ptr<link::Client> client,
+                                                         WriterPtr to, bool) {
+    auto job = make_job(client->card());
+    if (!job.ok()) return to->send(error_response(job.error()));
+    std::make_shared<Vectors>(*std::move(job), std::move(client), std::move(to), services->metrics)
+        ->start();
+  };
+  with_engine(*services, std::move(wanted), std::move(writer));
 }
 
-void embed(const Services& services, const Request& request, WriterPtr writer) {
-  auto job = parse_embeddings(request.body);
+void embed(const ServicesPtr& services, const Request& request, WriterPtr writer) {
+  const auto job = parse_embeddings(request.body);
   if (!job.ok()) return writer->send(error_response(job.error()));
-  auto client = find_engine(services, job->model, [&](const link::ModelCard& card) {
-    return check_makes_vectors(card, job->model, kEmbeddingsEndpoint);
-  });
-  if (!client.ok()) return refuse(*writer, client.error());
-  auto vectors = embeddings_job(*std::move(job), (*client)->card().d_model);
-  if (!vectors.ok()) return refuse(*writer, vectors.error());
-  start_vectors(services, *std::move(vectors), *std::move(client), std::move(writer));
+  start_vectors(
+      services, job->model, kEmbeddingsEndpoint,
+      [job = *job](const link::ModelCard& card) { return embeddings_job(job, card.d_model); },
+      std::move(writer));
 }
 
-void rerank(const Services& services, const Request& request, WriterPtr writer) {
-  auto job = parse_rerank(request.body);
+void rerank(const ServicesPtr& services, const Request& request, WriterPtr writer) {
+  const auto job = parse_rerank(request.body);
   if (!job.ok()) return writer->send(error_response(job.error()));
-  auto client = find_engine(services, job->model, [&](const link::ModelCard& card) {
-    return check_makes_vectors(card, job->model, kRerankEndpoint);
-  });
-  if (!client.ok()) return refuse(*writer, client.error());
-  const bool ranks = (*client)->card().pooling == kRanks;
-  start_vectors(services, rerank_job(*std::move(job), ranks), *std::move(client),
-                std::move(writer));
+  start_vectors(
+      services, job->model, kRerankEndpoint,
+      [job = *job](const link::ModelCard& card) -> Result<VectorsJob> {
+        return rerank_job(job, card.pooling == kRanks);
+      },
+      std::move(writer));
 }
 
 }  // namespace
@@ -220,6 +250,10 @@ void rerank(const Services& services, const Request& request, WriterPtr writer) 
 void add_routes(Router& router, ServicesPtr services) {
   router.add("GET", "/health", RunOn::kIoThread,
              [](RequestPtr, WriterPtr writer) { send_json(*writer, {{"status", "ok"}}); });
+  router.add("GET", "/health/{model}", RunOn::kWorker,
+             [services](RequestPtr request, WriterPtr writer) {
+               show_health(*services, request->capture, *writer);
+             });
   router.add("GET", "/v1/models", RunOn::kWorker,
              [services](RequestPtr, WriterPtr writer) { list_models(*services, *writer); });
   router.add("GET", "/v1/models/{id}", RunOn::kWorker,
@@ -232,19 +266,19 @@ void add_routes(Router& router, ServicesPtr services) {
              [services](RequestPtr, WriterPtr writer) { show_metrics(*services, *writer); });
   router.add("POST", "/v1/chat/completions", RunOn::kWorker,
              [services](RequestPtr request, WriterPtr writer) {
-               generate(*services, kChatEndpoint, *request, std::move(writer));
+               generate(services, kChatEndpoint, *request, std::move(writer));
              });
   router.add("POST", "/v1/completions", RunOn::kWorker,
              [services](RequestPtr request, WriterPtr writer) {
-               generate(*services, kCompletionEndpoint, *request, std::move(writer));
+               generate(services, kCompletionEndpoint, *request, std::move(writer));
              });
   router.add("POST", "/v1/embeddings", RunOn::kWorker,
              [services](RequestPtr request, WriterPtr writer) {
-               embed(*services, *request, std::move(writer));
+               embed(services, *request, std::move(writer));
              });
   for (const char* path : {"/v1/rerank", "/rerank", "/v2/rerank"}) {
     router.add("POST", path, RunOn::kWorker, [services](RequestPtr request, WriterPtr writer) {
-      rerank(*services, *request, std::move(writer));
+      rerank(services, *request, std::move(writer));
     });
   }
 }

@@ -1,5 +1,6 @@
 // serve/openai/routes.h - GET /v1/models, /v1/models/{id}, POST /v1/chat/completions,
-// /v1/completions, /v1/embeddings and /v1/rerank, GET /health, /maru/engines and /metrics.
+// /v1/completions, /v1/embeddings and /v1/rerank, GET /health, /health/{model},
+// /maru/engines and /metrics.
 //
 // app/ calls it once. Threads: the handlers run on any server thread.
 #pragma once

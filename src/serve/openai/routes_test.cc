@@ -7,6 +7,7 @@
 
 #include "serve/openai/fake_client.h"
 #include "serve/openai/receipt.h"
+#include "serve/openai/test_services.h"
 #include "serve/test_client.h"
 
 namespace maru::serve::openai {
@@ -65,15 +66,16 @@ class OpenAiRoutesTest : public ::testing::Test {
       return std::vector<ModelInfo>{chat, base, embedding};
     };
     services->pullable = [] { return std::vector<std::string>{"base:1b", "fake:2b", "other:7b"}; };
-    services->client = [this](const std::string& id) -> Result<std::shared_ptr<link::Client>> {
-      if (id != "base:1b") return std::shared_ptr<link::Client>(engine_);
-      auto base = std::make_shared<FakeClient>();
-      return std::shared_ptr<link::Client>(base);
-    };
-    services->running = [this] {
+    services->engine =
+        by_id([this](const std::string& id) -> Result<std::shared_ptr<link::Client>> {
+          if (id != "base:1b") return std::shared_ptr<link::Client>(engine_);
+          auto base = std::make_shared<FakeClient>();
+          return std::shared_ptr<link::Client>(base);
+        });
+    services->engines = ready_engines([this] {
       return std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>{
           {"fake:1b", engine_}};
-    };
+    });
     services->model_sha256 = [](const std::string&) {
       return Result<std::vector<std::string>>(std::vector<std::string>{"abc"});
     };

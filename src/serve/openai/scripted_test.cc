@@ -7,6 +7,7 @@
 #include "link/in_process.h"
 #include "link/scripted_engine.h"
 #include "serve/openai/routes.h"
+#include "serve/openai/test_services.h"
 #include "serve/test_client.h"
 
 namespace maru::serve::openai {
@@ -31,13 +32,12 @@ class ScriptedServerTest : public ::testing::Test {
       return std::vector<ModelInfo>{model};
     };
     services->pullable = [] { return std::vector<std::string>{}; };
-    services->client = [this](const std::string&) -> Result<std::shared_ptr<link::Client>> {
-      return engine_;
-    };
-    services->running = [this] {
+    services->engine = by_id(
+        [this](const std::string&) -> Result<std::shared_ptr<link::Client>> { return engine_; });
+    services->engines = ready_engines([this] {
       return std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>{
           {"scripted", engine_}};
-    };
+    });
     const ServerOptions options = test_server_options();
     services->model_sha256 = [](const std::string&) {
       return Result<std::vector<std::string>>(std::vector<std::string>{"abc"});

@@ -9,6 +9,7 @@
 #include "serve/openai/fake_client.h"
 #include "serve/openai/rerank.h"
 #include "serve/openai/routes.h"
+#include "serve/openai/test_services.h"
 #include "serve/test_client.h"
 
 namespace maru::serve::openai {
@@ -35,14 +36,17 @@ class VectorsTest : public ::testing::Test {
       models[2].kind = "chat";
       return models;
     };
+    services->model_sha256 = [](const std::string&) {
+      return Result<std::vector<std::string>>(std::vector<std::string>{"abc"});
+    };
     services->pullable = [] { return std::vector<std::string>{}; };
-    services->client = [this](const std::string& id) -> Result<std::shared_ptr<link::Client>> {
-      ++n_loaded_;
-      return std::shared_ptr<link::Client>(id == "embed:1b" ? engine_ : chat_);
-    };
-    services->running = [] {
-      return std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>{};
-    };
+    services->engine =
+        by_id([this](const std::string& id) -> Result<std::shared_ptr<link::Client>> {
+          ++n_loaded_;
+          return std::shared_ptr<link::Client>(id == "embed:1b" ? engine_ : chat_);
+        });
+    services->engines = ready_engines(
+        [] { return std::vector<std::pair<std::string, std::shared_ptr<link::Client>>>{}; });
     services->clock = options.clock;
     services->random = options.random;
     Router router;
