@@ -71,6 +71,7 @@ struct Engine::Sequence {
   std::optional<StopMatcher> matcher;
   std::vector<std::string> stop;
   std::optional<HeldAnswer> held;  // where there is a grammar
+  std::vector<TokenId> listed;     // memory of Sampler::wanted
   std::string cache_salt;
   bool keep_kv = true;
   WorkClass work_class = WorkClass::kInteractive;
@@ -489,7 +490,9 @@ void Engine::forward(const std::vector<Work>& batch) {
                       .position = sequence.n_computed,
                       .blocks = sequence.blocks,
                       .n_logits = n_logits,
-                      .state = sequence.state.value_or(0)});
+                      .state = sequence.state.value_or(0),
+                      .wanted = sequence.sampler && n_logits > 0 ? wanted(sequence, work.n_guesses)
+                                                                 : model::WantedLogits{}});
     n_rows += n_logits;
   }
   if (logits_.size() < n_rows * n_vocab_) logits_.resize(n_rows * n_vocab_);
@@ -498,6 +501,19 @@ void Engine::forward(const std::vector<Work>& batch) {
     std::vector<TokenId>& tokens = sequences_.at(work.id)->tokens;
     tokens.resize(tokens.size() - work.n_guesses);
   }
+}
+
+// Of the rows from which the next tokens are drawn. The guesses are behind the sequence's tokens:
+// what any of the rows may need is wanted for all of them.
+model::WantedLogits Engine::wanted(Sequence& sequence, size_t n_guesses) {
+  std::span<const uint64_t> allowed;
+  if (sequence.held) {
+    if (n_guesses > 0) return {};  // each has other tokens that may follow
+    auto next = sequence.held->allowed();
+    if (!next.ok()) return {};  // draw() will say so
+    allowed = *next;
+  }
+  return sequence.sampler->wanted(sequence.tokens, n_guesses, sequence.listed, allowed);
 }
 
 void Engine::adapt_budget(double seconds, size_t n_tokens, const StepSeconds& wanted) {

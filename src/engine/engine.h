@@ -123,6 +123,7 @@ class Engine {
   BlockId take_block();
   StateId take_state();
   void forward(const std::vector<Work>& batch);
+  model::WantedLogits wanted(Sequence& sequence, size_t n_guesses);
   void adapt_budget(double seconds, size_t n_tokens, const StepSeconds& wanted);
   size_t generate(Sequence& sequence, std::span<float> rows);
   void draw(Sequence& sequence, std::span<float> logits);

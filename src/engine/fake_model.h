@@ -1,12 +1,15 @@
 // engine/fake_model.h - a model of a few lines for tests of engine/ and link/: its logits are a
 // hash of the whole sequence, carried forward through the KV blocks.
 //
-// A wrong block, a wrong position, a stale copy or a token that was skipped gives other logits. A
-// recurrent one carries the hash in its states as well, and aborts where the two differ.
-// Like the real ones it is batch invariant. Threads: as model::Model.
+// Logits that are not wanted are -inf. A wrong block, a wrong position, a stale copy or a token
+// that was skipped gives other logits. A recurrent one carries the hash in its states as well, and
+// aborts where the two differ. Like the real ones it is batch invariant. Threads: as model::Model.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -82,6 +85,29 @@ class FakeModel final : public model::Model {
   // Mostly goes round in circles: each token likes one to follow it, three times of four.
   bool repeats = false;
 
+  // As little as WantedLogits allows is left of a row.
+  static void forget_unwanted(const model::WantedLogits& wanted, std::span<float> logits) {
+    if (wanted.n_best == 0) return;
+    constexpr float kLowest = -std::numeric_limits<float>::infinity();
+    const auto is_listed = [&](size_t i) {
+      return std::ranges::binary_search(wanted.listed, static_cast<model::TokenId>(i));
+    };
+    const auto is_allowed = [&](size_t i) {
+      if (wanted.allowed.empty()) return true;
+      return i / 64 < wanted.allowed.size() && (wanted.allowed[i / 64] >> (i % 64) & 1) != 0;
+    };
+    std::vector<float> counted;
+    for (size_t i = 0; i < logits.size(); ++i) {
+      if (is_allowed(i) && !is_listed(i)) counted.push_back(logits[i]);
+    }
+    std::ranges::sort(counted, std::greater<>());
+    const size_t n = wanted.n_best;
+    const float cut = counted.size() < n ? kLowest : counted[n - 1] - wanted.within;
+    for (size_t i = 0; i < logits.size(); ++i) {
+      if (!is_listed(i) && (!is_allowed(i) || logits[i] < cut)) logits[i] = kLowest;
+    }
+  }
+
  private:
   // Rows of n_values numbers, from the hash at their position.
   void evaluate(std::span<const model::Slice> batch, model::KvStore& kv, std::span<float> rows,
@@ -113,6 +139,7 @@ class FakeModel final : public model::Model {
         if (repeats && rng.below(4) != 0) {
           rows[(static_cast<size_t>(slice.tokens[i]) * 5 + 1) % n_values] += 8;
         }
+        if (n_values == info_.n_vocab) forget_unwanted(slice.wanted, rows.first(n_values));
         rows = rows.subspan(n_values);
       }
     }

@@ -21,6 +21,9 @@ constexpr float kNucleusShares[] = {1e-3f, 1e-6f, 0.0f};
 // whatever was rounded on the way.
 constexpr float kRoundingNats = 1e-3f;
 
+// With more tokens whose logits are changed, all are wanted.
+constexpr size_t kListedMax = 512;
+
 // More candidates than these are first put into buckets by the upper bits of what orders them;
 // fewer than those are sorted at once.
 constexpr size_t kBucketedMin = 4096, kSortedMax = 64;
@@ -165,11 +168,44 @@ std::optional<Sampler::Draw> Sampler::draw(std::span<float> logits,
   return draw;
 }
 
+bool Sampler::penalizes() const {
+  return params_.repetition_penalty != 1.0f || params_.frequency_penalty != 0.0f ||
+         params_.presence_penalty != 0.0f;
+}
+
+model::WantedLogits Sampler::wanted(std::span<const TokenId> history, size_t n_less,
+                                    std::vector<TokenId>& listed,
+                                    std::span<const uint64_t> allowed) const {
+  model::WantedLogits wanted{.allowed = allowed};
+  if (params_.want_logprobs) return wanted;
+  if (params_.temperature == 0.0f) {
+    wanted.n_best = 1;
+  } else if (params_.top_k > 0) {
+    wanted.n_best = params_.top_k;
+  } else if (params_.typical_p >= 1.0f && params_.top_p >= 1.0f && params_.min_p > 0.0f) {
+    wanted.n_best = 1;
+    wanted.within = 2 * kRoundingNats / scale_ + (kRoundingNats - std::log(params_.min_p)) / scale_;
+  } else {
+    return wanted;  // the mass of all
+  }
+  // What penalties and biases change may end up anywhere.
+  listed.clear();
+  if (penalizes()) {
+    const size_t n_recent = std::min(history.size(), params_.penalty_last_n);
+    const auto recent = history.last(std::min(history.size(), n_recent + n_less));
+    if (recent.size() > kListedMax) return {.allowed = allowed};
+    listed.assign(recent.begin(), recent.end());
+  }
+  for (const auto& [id, bias] : params_.logit_bias) listed.push_back(id);
+  if (listed.size() > kListedMax) return {.allowed = allowed};
+  std::ranges::sort(listed);
+  wanted.listed = listed;
+  return wanted;
+}
+
 void Sampler::penalize(std::span<float> logits, std::span<const TokenId> history,
                        Scratch& scratch) const {
-  const bool penalizes = params_.repetition_penalty != 1.0f || params_.frequency_penalty != 0.0f ||
-                         params_.presence_penalty != 0.0f;
-  if (penalizes) {
+  if (penalizes()) {
     const auto recent = history.last(std::min(history.size(), params_.penalty_last_n));
     for (const TokenId id : recent) ++scratch.n_seen[static_cast<size_t>(id)];
     for (const TokenId id : recent) {

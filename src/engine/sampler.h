@@ -17,6 +17,7 @@
 #include "base/rng.h"
 #include "engine/logit_row.h"
 #include "engine/sampling.h"
+#include "model/model.h"
 
 namespace maru::engine {
 
@@ -54,6 +55,13 @@ class Sampler {
   // Requires: check_sampling(params) is ok.
   explicit Sampler(const SamplingParams& params);
 
+  // Which logits draw() needs for the tokens it would draw from all: of a row whose history this
+  // is, or lacks up to n_less of the last ones. `listed` is memory for them, `allowed` as for
+  // draw(); both live as long as what is returned.
+  model::WantedLogits wanted(std::span<const TokenId> history, size_t n_less,
+                             std::vector<TokenId>& listed,
+                             std::span<const uint64_t> allowed = {}) const;
+
   // Empty where no logit is finite or the best is not (a damaged model).
   // Shapes: logits [n_vocab], changed in place. `history` is the sequence so far, prompt included.
   // `allowed`: one bit for each token that may be drawn, the rest of the vocabulary may not; empty:
@@ -62,6 +70,7 @@ class Sampler {
                            Scratch& scratch, std::span<const uint64_t> allowed = {});
 
  private:
+  bool penalizes() const;
   void penalize(std::span<float> logits, std::span<const TokenId> history, Scratch& scratch) const;
   TokenId pick(const LogitRow& row, Scratch& scratch);
   void gather(const LogitRow& row, float least, Scratch& scratch) const;

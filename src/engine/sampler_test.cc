@@ -9,6 +9,8 @@
 #include <numeric>
 #include <string>
 
+#include "engine/fake_model.h"
+
 namespace maru::engine {
 namespace {
 
@@ -284,6 +286,68 @@ TEST(CheckSampling, NamesTheFieldAndTheRange) {
   p = {};
   p.n_logprobs = kLogprobsMax + 1;
   EXPECT_EQ(check_sampling(p, 10).error().param, "sampling.n_logprobs");
+}
+
+// draw() is given only what wanted() names: all else is -inf.
+TEST(Sampler, DrawsTheSameFromWhatItWants) {
+  constexpr size_t kVocab = 1000;
+  Rng rng(77);
+  size_t n_few = 0;
+  for (size_t round = 0; round < 600; ++round) {
+    SamplingParams params;
+    params.seed = round;
+    params.temperature = rng.below(3) == 0 ? 0.0f : 0.2f + static_cast<float>(rng.uniform());
+    params.top_k = std::array<size_t, 4>{0, 1, 5, 40}[rng.below(4)];
+    params.top_p = rng.below(2) == 0 ? 1.0f : 0.9f;
+    params.min_p = rng.below(2) == 0 ? 0.0f : 0.05f;
+    params.typical_p = rng.below(4) == 0 ? 0.8f : 1.0f;
+    params.repetition_penalty = rng.below(3) == 0 ? 0.7f + static_cast<float>(rng.uniform()) : 1.0f;
+    params.frequency_penalty = rng.below(4) == 0 ? -1.0f : 0.0f;
+    params.presence_penalty = rng.below(4) == 0 ? 1.5f : 0.0f;
+    params.want_logprobs = rng.below(8) == 0;
+    for (size_t i = rng.below(4); i > 0; --i) {
+      params.logit_bias.emplace_back(static_cast<TokenId>(rng.below(kVocab)),
+                                     static_cast<float>(rng.below(200)) - 100.0f);
+    }
+    std::vector<TokenId> history;
+    for (size_t i = rng.below(100); i > 0; --i) {
+      history.push_back(static_cast<TokenId>(rng.below(kVocab)));
+    }
+    std::vector<uint64_t> allowed;
+    if (rng.below(3) == 0) {
+      const uint64_t sparse = rng.below(2) == 0 ? 0 : ~uint64_t{0};  // now and then very few
+      for (size_t i = 0; i < 1 + rng.below(16); ++i) {
+        allowed.push_back(rng.next() & (sparse | uint64_t{1} << rng.below(64)));
+      }
+      allowed[0] |= 4;
+    }
+    std::vector<float> logits(kVocab);
+    for (float& logit : logits) {  // some are equal
+      logit = static_cast<float>(std::floor(rng.uniform() * 2000) / 100);
+    }
+    Sampler from_all(params), from_few(params);
+    Sampler::Scratch scratch(kVocab, kernels::available_kernels().back()->ops);
+    std::vector<TokenId> listed;
+    // The history is known only up to guesses behind it.
+    std::vector<TokenId> with_guesses = history;
+    const size_t n_less = rng.below(4);
+    for (size_t i = 0; i < n_less; ++i) {
+      with_guesses.push_back(static_cast<TokenId>(rng.below(kVocab)));
+    }
+    const model::WantedLogits wanted = from_few.wanted(with_guesses, n_less, listed, allowed);
+    n_few += wanted.n_best > 0 ? 1 : 0;
+    std::vector<float> few = logits, all = logits;
+    FakeModel::forget_unwanted(wanted, few);
+    const auto want = from_all.draw(all, history, scratch, allowed);
+    ASSERT_TRUE(want.has_value());
+    const TokenId want_id = want->id;
+    const float want_logprob = want->logprob;
+    const auto got = from_few.draw(few, history, scratch, allowed);
+    ASSERT_TRUE(got.has_value()) << round;
+    EXPECT_EQ(got->id, want_id) << round;
+    EXPECT_EQ(got->logprob, want_logprob) << round;
+  }
+  EXPECT_GT(n_few, 300u);  // the test is about those
 }
 
 }  // namespace

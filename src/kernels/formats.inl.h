@@ -69,6 +69,20 @@ struct Format {
   static constexpr bool kHalves = kSum == RunSum::kTwoScales || kSum == RunSum::kTwoScalesAndMins;
 };
 
+// The high plane of Q8_0: what the whole codes would be with the middle of their low bits.
+struct HighPlane : Format<tensor::DType::kQ8_0> {
+  static constexpr const PackedLayout& kLayout = kHighPlaneLayout;
+  static constexpr RunSum kSum = RunSum::kScaleAndMin;
+  static constexpr bool kMins = true;
+};
+
+// Q8_0 from both planes.
+struct BothPlanes : Format<tensor::DType::kQ8_0> {
+  static constexpr const PackedLayout& kLayout = kHighPlaneLayout;
+};
+template <class F>
+constexpr bool kFromPlanes = std::is_same_v<F, BothPlanes>;
+
 // The n_bits field of codes 4 l to 4 l + 3, moved to bit kTo.
 template <int kBits, int kTo, int l>
 MARU_INLINE Bytes field(const uint8_t* lines) {
@@ -79,8 +93,33 @@ MARU_INLINE Bytes field(const uint8_t* lines) {
               static_cast<uint8_t>(((1 << kBits) - 1) << kTo));
 }
 
+// The bits `mask` of line i, moved to the right by n (to the left where it is negative).
+template <int i, int n>
+MARU_INLINE Bytes moved(const uint8_t* lines, uint8_t mask) {
+  return bits(shift<n>(load_bytes(lines + i * kLineBytes)), mask);
+}
+
+// The upper five bits of code line l, and the lower three: kernels/planes.h.
+template <int l>
+MARU_INLINE Bytes upper_line(const uint8_t* lines) {
+  if constexpr (l < 5) return moved<l, 0>(lines, 0xF8);
+  if constexpr (l == 5) return either(moved<0, -5>(lines, 0xE0), moved<1, -3>(lines, 0x18));
+  if constexpr (l == 6) return either(moved<2, -5>(lines, 0xE0), moved<3, -3>(lines, 0x18));
+  return either(moved<4, -5>(lines, 0xE0),
+                either(moved<1, -2>(lines, 0x10), moved<3, -1>(lines, 0x08)));
+}
+template <int l>
+MARU_INLINE Bytes lower_line(const uint8_t* lines) {
+  if constexpr (l < 6) return moved<l / 2, 3 * (l % 2)>(lines, 7);
+  return either(moved<l - 6, 6>(lines, 3), moved<2, l - 2>(lines, 4));
+}
+
+// low_plane: of BothPlanes.
 template <class F, int l>
-MARU_INLINE Bytes weights_line(const uint8_t* low, const uint8_t* high) {
+MARU_INLINE Bytes weights_line(const uint8_t* low, const uint8_t* high,
+                               const uint8_t* low_plane = nullptr) {
+  if constexpr (std::is_same_v<F, HighPlane>) return upper_line<l>(low);
+  if constexpr (kFromPlanes<F>) return either(upper_line<l>(low), lower_line<l>(low_plane));
   constexpr int kLow = F::kLayout.low_bits, kHigh = F::kLayout.high_bits;
   if constexpr (kLow == 8) return load_bytes(low + l * kLineBytes);
   Bytes codes = field<kLow, 0, l>(low);
@@ -105,7 +144,10 @@ MARU_INLINE RunScales run_scales(const uint8_t* scales, const uint8_t* deltas, s
     return s;
   }
   const Floats d = load_f16(deltas);
-  if constexpr (F::is({T::kQ4_1, T::kQ5_1})) {
+  if constexpr (std::is_same_v<F, HighPlane>) {
+    s.scale[0] = d;
+    s.min[0] = mul(d, set_float(&kHighPlaneMiddle));
+  } else if constexpr (F::is({T::kQ4_1, T::kQ5_1})) {
     s.scale[0] = d;
     s.min[0] = load_f16(deltas + 32);
   } else if constexpr (F::is({T::kQ4_K, T::kQ5_K})) {

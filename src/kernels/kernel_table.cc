@@ -75,19 +75,20 @@ bool has_bf16_products() {
 #endif
 
 std::vector<const KernelTable*> runnable_tables() {
-  static const KernelTable scalar = {"scalar", kMatmulScalar, kOpsScalar, pack_groups};
+  static const KernelTable scalar = {"scalar", kMatmulScalar, kOpsScalar, pack_groups,
+                                     kPlanesScalar};
   std::vector<const KernelTable*> tables = {&scalar};
 #if defined(__x86_64__)
-  static const KernelTable avx2 = {"avx2", kMatmulAvx2, kOpsAvx2, kPackAvx2};
-  static const KernelTable avxvnni = {"avxvnni", kMatmulAvxVnni, kOpsAvx2, kPackAvx2};
+  static const KernelTable avx2 = {"avx2", kMatmulAvx2, kOpsAvx2, kPackAvx2, kPlanesAvx2};
+  static const KernelTable avxvnni = {"avxvnni", kMatmulAvxVnni, kOpsAvx2, kPackAvx2, kPlanesAvx2};
   const bool bf16 = has_bf16_products();
   static const KernelTable avx512 = {"avx512", bf16 ? kMatmulAvx512Bf16 : kMatmulAvx512, kOpsAvx512,
-                                     kPackAvx512};
+                                     kPackAvx512, kPlanesAvx512};
   if (has_avx2()) tables.push_back(&avx2);
   if (has_avxvnni()) tables.push_back(&avxvnni);
   if (has_avx512()) tables.push_back(&avx512);
   static const KernelTable amx = {"amx", bf16 ? kMatmulAmxBf16 : kMatmulAmx, kOpsAvx512,
-                                  kPackAvx512};
+                                  kPackAvx512, kPlanesAvx512};
   if (has_avx512() && has_amx()) tables.push_back(&amx);
 #endif
   return tables;

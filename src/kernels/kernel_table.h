@@ -17,6 +17,10 @@
 
 namespace maru::kernels {
 
+// How a matrix's codes lie: together, or in two planes (kernels/planes.h), of which a product may
+// take only the high one.
+enum class Plane : uint8_t { kWhole, kHigh, kBoth };
+
 // A weight matrix repacked for the kernels ("R16"): 16 output rows interleaved make one group.
 // Rows are padded to 16 with zeros. Shapes: the matrix is [n_rows, n_cols], y = W x.
 struct PackedMatrix {
@@ -25,8 +29,13 @@ struct PackedMatrix {
   size_t n_cols = 0;                // inputs; a multiple of the dtype's block
   size_t group_bytes = 0;           // bytes of 16 rows
   const std::byte* data = nullptr;  // 64-byte aligned, ceil(n_rows / 16) groups
+  Plane plane = Plane::kWhole;
+  // Of kBoth, whose data is the high plane.
+  const std::byte* low = nullptr;
+  size_t low_group_bytes = 0;
 
   size_t n_groups() const { return (n_rows + 15) / 16; }
+  size_t n_bytes() const { return (group_bytes + low_group_bytes) * n_groups(); }
 };
 
 // How a matrix wants its inputs.
@@ -146,6 +155,12 @@ struct OpsTable {
   // Shapes: x [n]; maxima [ceil(n / kLogitBlock)].
   void (*block_max)(const float* x, size_t n, float* maxima);
 
+  // What none of a group's 16 products exceeds, from those of the high plane (kernels/planes.h):
+  // the largest of sums + rests * reach, infinity where one of them is NaN; -inf stays out. Shapes:
+  // sums, rests [n_groups, 16]; uppers [n_groups].
+  void (*upper_bounds)(const float* sums, const float* rests, float reach, size_t n_groups,
+                       float* uppers);
+
   // y = e^((x - best) * scale), 0 for NaN. Shapes: x, y [n]; y may be x. Requires: x <= best, scale
   // >= 0.
   void (*softmax_weights)(const float* x, size_t n, float best, float scale, float* y);
@@ -156,6 +171,16 @@ struct OpsTable {
 using PackGroups = void (*)(const PackedMatrix& shape, const std::byte* rows, size_t group_begin,
                             size_t group_end, std::byte* out);
 
+// Q8_0 in two planes: kernels/planes.h says what lies where.
+struct PlaneTable {
+  // Shapes: group is one packed group of n_cols columns; high, low: one group of each plane.
+  void (*split)(size_t n_cols, const std::byte* group, std::byte* high, std::byte* low);
+  // For the bound of each row of the group. Shapes: weights [n_cols], each 1 to kColumnWeightMax;
+  // rests [16].
+  void (*rests)(size_t n_cols, const std::byte* high, const std::byte* low, const uint8_t* weights,
+                float* rests);
+};
+
 struct KernelTable {
   // "scalar", "avx2", "avxvnni" (AVX2 with VNNI products), "avx512", "amx" (AVX-512 with AMX
   // products).
@@ -163,6 +188,7 @@ struct KernelTable {
   MatmulTable matmul;
   OpsTable ops;
   PackGroups pack_groups;  // the same bytes as the function of this name
+  PlaneTable planes;       // the same bytes as kPlanesScalar
 };
 
 // All tables that this machine can run, from the scalar one to the best.

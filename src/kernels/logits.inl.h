@@ -15,6 +15,16 @@ void block_max(const float* x, size_t n, float* maxima) {
   *maxima = best;
 }
 
+void upper_bounds(const float* sums, const float* rests, float reach, size_t n_groups,
+                  float* uppers) {
+  const F32x16 r = F32x16::all(reach);
+  const F32x16 none = F32x16::all(std::numeric_limits<float>::infinity());
+  for (size_t group = 0; group < n_groups; ++group) {
+    const F32x16 upper = fma(F32x16::load(rests + 16 * group), r, F32x16::load(sums + 16 * group));
+    uppers[group] = min(upper, none).largest();  // the second operand wins against NaN
+  }
+}
+
 MARU_INLINE F32x16 softmax_weight(const F32x16& x, const F32x16& best, const F32x16& scale) {
   return exp((x - best) * scale);
 }

@@ -87,6 +87,8 @@ struct RunAt {
   const uint8_t* deltas;
   size_t sub;          // of the block
   size_t group_bytes;  // from group to group
+  const uint8_t* low_plane;
+  size_t low_plane_bytes;  // from group to group
 };
 
 template <class F>
@@ -109,7 +111,8 @@ MARU_INLINE void dot_lines(const RunAt& at, const ActivationBlock* const (&x)[kC
     Bytes w[kGroups];
     MARU_UNROLL for (int g = 0; g < kGroups; ++g) {
       const size_t offset = static_cast<size_t>(g) * at.group_bytes;
-      w[g] = weights_line<F, l>(at.low + offset, at.high + offset);
+      const uint8_t* low_plane = at.low_plane + static_cast<size_t>(g) * at.low_plane_bytes;
+      w[g] = weights_line<F, l>(at.low + offset, at.high + offset, low_plane);
     }
     MARU_UNROLL for (int c = 0; c < kColumns; ++c) {
       const Bytes q = kGroups > 1 ? held(four(x[c][run].q + 4 * l)) : four(x[c][run].q + 4 * l);
@@ -146,6 +149,10 @@ MARU_INLINE void add_run(const RunAt& at, const ActivationBlock* const (&x)[kCol
 struct Int8Call {
   PackedGroup group;
   size_t n_rows;
+  // Of BothPlanes: the tile's first group, bytes of each, and what a tile asks for.
+  const uint8_t* low_plane = nullptr;
+  size_t low_plane_bytes = 0;
+  Ahead low_asked = {};
 };
 
 // kGroups groups by kColumns columns, for kLanes rows of each group from first_lane on.
@@ -166,6 +173,10 @@ MARU_NOINLINE void int8_tile(const Int8Call& call, const uint8_t* base, size_t f
   const size_t group_bytes = call.group.n_bytes;
   const uint8_t* unit = base;
   Asking<kGroups, kRunBytes> asking(asked, base, group_bytes);
+  const uint8_t* low_plane = kFromPlanes<F> ? call.low_plane + 4 * lane : unit;
+  const Ahead low_asked = first_lane == 0 ? call.low_asked : Ahead{};
+  Asking<kGroups, kLowPlaneLines * kLineBytes> asking_low(low_asked, call.low_plane,
+                                                          call.low_plane_bytes);
   size_t run = 0;
   for (size_t u = 0; u < call.group.n_units; ++u) {
     const PackedUnit& parts = call.group.unit(u);
@@ -174,13 +185,22 @@ MARU_NOINLINE void int8_tile(const Int8Call& call, const uint8_t* base, size_t f
              unit + parts.scales + lane,
              unit + parts.deltas + lane * (F::is({tensor::DType::kMXFP4}) ? 1 : 2),
              0,
-             group_bytes};
+             group_bytes,
+             low_plane,
+             call.low_plane_bytes};
     const size_t n_runs = kBlockRuns == kUnitRuns ? kUnitRuns : parts.n_runs;
     for (size_t i = 0; i < n_runs; ++i, ++run) {
       asking.step(unit + i * kRunBytes);
+      if constexpr (kFromPlanes<F>) {
+        asking_low.step(at.low_plane);
+      }
       add_run<F>(at, x, run, sums);
       at.low += kLayout.low_bits * kLineBytes;
       at.high += kLayout.high_bits * kLineBytes;
+      if constexpr (kFromPlanes<F>) {
+        at.low_plane += kLowPlaneLines * kLineBytes;
+        low_plane = at.low_plane;
+      }
       if constexpr (kBlockRuns == 1) {
         at.deltas += kLayout.deltas;
       } else {
@@ -236,7 +256,7 @@ void int8_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, co
                  size_t act_stride, size_t n_tokens, float* y, size_t y_stride) {
   constexpr int kMost = F::kHalves ? kHalvesTileColumns : kTileColumns;
   constexpr int kMostGroups = F::kHalves ? kHalvesTileGroups : kTileGroups;
-  const Int8Call call{packed_group(F::kLayout, w.n_cols), w.n_rows};
+  Int8Call call{.group = packed_group(F::kLayout, w.n_cols), .n_rows = w.n_rows};
   const size_t column_bytes = w.n_cols / kRun * sizeof(ActivationBlock);
   const size_t n_fit = kColumnBlockBytes / column_bytes / kMost * kMost;
   const size_t n_most = n_fit < kMost ? kMost : n_fit < kColumnBlockMax ? n_fit : kColumnBlockMax;
@@ -253,6 +273,13 @@ void int8_matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, co
         const size_t begin = n * t / n_tiles, n_columns = n * (t + 1) / n_tiles - begin;
         const Ahead asked =
             ahead_of(t, n_tiles, base, n_lines, w.n_cols / kRun, group == group_begin);
+        if constexpr (kFromPlanes<F>) {
+          call.low_plane = reinterpret_cast<const uint8_t*>(w.low) + group * w.low_group_bytes;
+          call.low_plane_bytes = w.low_group_bytes;
+          call.low_asked =
+              ahead_of(t, n_tiles, call.low_plane, n_groups * w.low_group_bytes / kLineBytes,
+                       w.n_cols / kRun, group == group_begin);
+        }
         if (whole) {
           any_tile<F, kMost, kMostGroups>(n_columns, call, base, row, asked, columns + begin);
         } else {
@@ -289,6 +316,8 @@ void matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, const s
   const auto run = [&](auto function) {
     function(w, group_begin, group_end, acts, act_stride, n_tokens, y, y_stride);
   };
+  if (w.plane == Plane::kHigh) return run(int8_matmul<HighPlane>);
+  if (w.plane == Plane::kBoth) return run(int8_matmul<BothPlanes>);
   switch (w.dtype) {
     case T::kF32:
       return run(float_matmul<T::kF32>);

@@ -247,7 +247,9 @@ void matmul(const PackedMatrix& w, size_t group_begin, size_t group_end, const s
     kMatmulAvx512.matmul(w, group_begin, group_end, acts + first * act_stride, act_stride, n,
                          y + first * y_stride, y_stride);
   };
-  if (packed_layout(w.dtype)->activation != Activation::kInt8) return rest(0, n_tokens);
+  if (packed_layout(w.dtype)->activation != Activation::kInt8 || w.plane != Plane::kWhole) {
+    return rest(0, n_tokens);
+  }
   const size_t n_whole = n_tokens / kTileTokens * kTileTokens, n_left = n_tokens - n_whole;
   with_format(w.dtype, [&](auto format) {
     using F = decltype(format);

@@ -9,6 +9,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/packed_layout.h"
+#include "kernels/planes.h"
 #include "kernels/tables.h"
 #include "tensor/blocks.h"
 #include "tensor/half.h"
@@ -112,9 +113,14 @@ struct Weights {
 class PackedRow {
  public:
   PackedRow(const PackedMatrix& matrix, size_t row)
-      : layout_(*packed_layout(matrix.dtype)),
+      : is_high_plane_(matrix.plane == Plane::kHigh),
+        is_plane_(matrix.plane != Plane::kWhole),
+        layout_(!is_plane_ ? *packed_layout(matrix.dtype) : kHighPlaneLayout),
         at_(packed_group(layout_, matrix.n_cols)),
         base_(reinterpret_cast<const uint8_t*>(matrix.data) + row / kGroupRows * at_.n_bytes),
+        low_plane_(matrix.plane == Plane::kBoth ? reinterpret_cast<const uint8_t*>(matrix.low) +
+                                                      row / kGroupRows * matrix.low_group_bytes
+                                                : nullptr),
         r_(row % kGroupRows) {}
 
   // The k-th run of 32 values.
@@ -139,6 +145,7 @@ class PackedRow {
     return static_cast<uint8_t>(byte(lines, line, i) >> (n_bits * place) & ((1u << n_bits) - 1));
   }
   int32_t code(size_t run, size_t i) const {
+    if (is_plane_) return plane_code(run, i);
     const size_t b = run * kRun / layout_.block, in_block = run * kRun % layout_.block / kRun;
     const PackedBlock block = packed_block(layout_, at_, b);
     const uint8_t* lines = base_ + block.low + in_block * layout_.low_bits * kLineBytes;
@@ -146,6 +153,23 @@ class PackedRow {
     if (layout_.high_bits == 0) return low;
     const uint8_t* high = base_ + block.high + in_block * layout_.high_bits * kLineBytes;
     return low | field(high, layout_.high_bits, i) << layout_.low_bits;
+  }
+  // Of a plane: the code, or the upper bits of it.
+  int32_t plane_code(size_t run, size_t i) const {
+    const size_t k = i / 4;
+    int32_t code = 0;
+    const uint8_t* upper = base_ + packed_block(layout_, at_, run).low;
+    for (size_t bit = 3; bit < 8; ++bit) {
+      const PlaneBit at = plane_bit(k, bit);
+      code |= (byte(upper, at.line, i) >> at.bit & 1) << bit;
+    }
+    if (low_plane_ == nullptr) return code;
+    for (size_t bit = 0; bit < 3; ++bit) {
+      const PlaneBit at = plane_bit(k, bit);
+      code |= (byte(low_plane_ + run * kLowPlaneLines * kLineBytes, at.line, i) >> at.bit & 1)
+              << bit;
+    }
+    return code;
   }
   int32_t weight(int32_t code) const {
     switch (layout_.dtype) {
@@ -179,6 +203,11 @@ class PackedRow {
 
   void set_scales(size_t b, size_t sub, Weights& out) const {
     for (size_t h = 0; h < 2; ++h) {
+      if (is_high_plane_) {
+        out.scale[h] = delta(b, 0);
+        out.min[h] = delta(b, 0) * kHighPlaneMiddle;
+        continue;
+      }
       const size_t sixteenth = 2 * sub + h;
       switch (layout_.dtype) {
         case DType::kQ4_1:
@@ -212,17 +241,21 @@ class PackedRow {
     }
   }
 
+  const bool is_high_plane_;
+  const bool is_plane_;
   const PackedLayout& layout_;
   const PackedGroup at_;
   const uint8_t* base_;
+  const uint8_t* low_plane_;
   const size_t r_;
 };
 
 // How the 32 products of a block become one float: docs/formats/numerics.md, "One block".
 enum class BlockSum { kOneScale, kScaleAndMin, kTwoScales, kTwoScalesAndMins };
 
-BlockSum block_sum(DType dtype) {
-  switch (dtype) {
+BlockSum block_sum(const PackedMatrix& w) {
+  if (w.plane == Plane::kHigh) return BlockSum::kScaleAndMin;
+  switch (w.dtype) {
     case DType::kQ4_1:
     case DType::kQ5_1:
     case DType::kQ4_K:
@@ -260,7 +293,7 @@ void int8_row(const PackedMatrix& w, size_t row, const std::byte* acts, size_t a
               size_t n_tokens, float* y, size_t y_stride) {
   constexpr size_t kColumns = 64;
   const PackedRow packed(w, row);
-  const BlockSum kind = block_sum(w.dtype);
+  const BlockSum kind = block_sum(w);
   ColumnWalk walk(acts, act_stride, n_tokens, w.n_cols, y + row, y_stride);
   Column columns[kColumns];
   while (const size_t n = walk.next(columns, kColumns)) {

@@ -478,7 +478,7 @@ void recur(const RecurrenceStep& step, const float* v, float* state, size_t stri
 
 #include "kernels/logits.inl.h"
 
-constexpr OpsTable kTable = {rms_norm,  layer_norm,      add_scaled,      silu_mul,
-                             gelu_mul,  gelu_erf,        sigmoid_mul,     rope,
-                             to_f16,    attention_span,  attention_merge, recur,
-                             block_max, softmax_weights, softmax_sums};
+constexpr OpsTable kTable = {rms_norm,  layer_norm,     add_scaled,      silu_mul,
+                             gelu_mul,  gelu_erf,       sigmoid_mul,     rope,
+                             to_f16,    attention_span, attention_merge, recur,
+                             block_max, upper_bounds,   softmax_weights, softmax_sums};

@@ -74,6 +74,12 @@ inline constexpr PackedLayout kPackedLayouts[] = {
 };
 // clang-format on
 
+// The high plane of Q8_0 (kernels/planes.h): 5 lines for each run, and the factors.
+inline constexpr PackedLayout kHighPlaneLayout = {tensor::DType::kQ8_0, kInt8Rows, 32, 5, 0, 0, 32};
+// What the middle of the low bits is beyond the high ones.
+inline constexpr float kHighPlaneMiddle = 3.5f;
+inline constexpr size_t kLowPlaneLines = 3;  // of a run
+
 // nullptr where the type has no kernel.
 constexpr const PackedLayout* packed_layout(tensor::DType dtype) {
   for (const PackedLayout& layout : kPackedLayouts) {

@@ -7,12 +7,14 @@ namespace maru::kernels {
 
 extern const MatmulTable kMatmulScalar;
 extern const OpsTable kOpsScalar;
+extern const PlaneTable kPlanesScalar;
 #if defined(__x86_64__)
 extern const MatmulTable kMatmulAvx2, kMatmulAvxVnni, kMatmulAvx512, kMatmulAmx;
 // With vdpbf16ps for BF16 matrices.
 extern const MatmulTable kMatmulAvx512Bf16, kMatmulAmxBf16;
 extern const OpsTable kOpsAvx2, kOpsAvx512;
 extern const PackGroups kPackAvx2, kPackAvx512;
+extern const PlaneTable kPlanesAvx2, kPlanesAvx512;
 #endif
 
 }  // namespace maru::kernels

@@ -11,11 +11,6 @@
 namespace maru::model {
 namespace {
 
-void add_bias(const std::vector<float>& bias, size_t begin, float* values, size_t n) {
-  if (bias.empty()) return;
-  for (size_t i = 0; i < n; ++i) values[i] += bias[begin + i];
-}
-
 // All of a layer but those of its feed-forward.
 std::vector<const Matrix*> matrices_of(const LayerWeights& layer) {
   const RecurrentWeights& recurrent = layer.recurrent;
@@ -49,6 +44,10 @@ WorkspaceSizes sizes_of(const DecoderSpec& spec, const DecoderWeights& weights,
   for (const Rope& rope : spec.ropes) sizes.n_rope += rope.n_rot();
   ActivationSet set;
   set.add(weights.output);
+  if (weights.planes) {
+    const size_t n_values = kRepeatedRows * tile_groups(weights.planes->high) * 16;
+    sizes.n_tile = std::max(sizes.n_tile, (n_values + kPassRows - 1) / kPassRows);
+  }
   for (const LayerWeights& layer : weights.layers) {
     for (const Matrix* m : matrices_of(layer)) set.add(*m);
     const auto widen = [&](const Ffn& ffn, size_t (*groups_of)(const Matrix&)) {
@@ -481,49 +480,6 @@ void Decoder::ffn_out(size_t i) {
   const LayerWeights& layer = weights_.layers[i];
   project(layer.ffn.down, spec_.layers[i].d_ff, work_.hidden, work_.sizes.n_hidden, work_.y[1]);
   pending_.push_back({work_.y[1], &layer.ffn_out});
-}
-
-void Decoder::output(std::span<float> logits) {
-  const Matrix& matrix = weights_.output;
-  const size_t n_rows = pass_.logit_rows.size();
-  tiles_.clear();
-  cut_tiles(matrix, tiles_);
-  ActivationSet set;
-  set.add(matrix);
-  work_.run_stage(
-      n_rows, spec_.d_model, set,
-      [&](size_t row, Worker& worker, bool owner) {
-        return residual_row(weights_.final_norm, pass_.logit_rows[row], worker, owner);
-      },
-      tiles_.size(),
-      [&](size_t chunk, Worker& worker, const Activations& inputs) {
-        const Tile& tile = tiles_[chunk];
-        float* to = logits.data() + tile.row_begin();
-        work_.multiply(tile, inputs, 0, n_rows, to, spec_.n_vocab, worker);
-        for (size_t row = 0; row < n_rows; ++row) {
-          finish_logits(tile.row_begin(), tile.n_rows(), to + row * spec_.n_vocab);
-        }
-      });
-  finish_residual();
-}
-
-void Decoder::output_hidden(std::span<float> hidden) {
-  work_.run(pass_.logit_rows.size(), [&](size_t row, Worker& worker) {
-    const float* values = residual_row(weights_.final_norm, pass_.logit_rows[row], worker, true);
-    std::copy_n(values, spec_.d_model, hidden.data() + row * spec_.d_model);
-  });
-  finish_residual();
-}
-
-void Decoder::finish_logits(size_t begin, size_t n, float* logits) const {
-  add_bias(weights_.output.bias, begin, logits, n);
-  if (spec_.logit_scale != 1.0f) {
-    for (size_t i = 0; i < n; ++i) logits[i] *= spec_.logit_scale;
-  }
-  if (spec_.logit_softcap == 0.0f) return;
-  for (size_t i = 0; i < n; ++i) {
-    logits[i] = std::tanh(logits[i] / spec_.logit_softcap) * spec_.logit_softcap;
-  }
 }
 
 }  // namespace maru::model

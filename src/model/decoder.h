@@ -7,7 +7,8 @@
 //   ffn_in          add, norm, gate and up, activation          or  experts (moe.cc)
 //   ffn_out         down projection
 //
-// In layers without attention recurrent.cc takes the place of the first three.
+// The last stage is in output.cc. In layers without attention recurrent.cc takes the place of the
+// first three.
 //
 // What a stage leaves to be added to the residual stream is "pending": the next stage adds it while
 // it makes its own input, which saves a barrier. Owned by engine/; runs on its thread and pool.
@@ -107,7 +108,12 @@ class Decoder final : public Model {
   const float* recurrent_row(size_t i, size_t row, Worker& worker) const;
   void ffn_in(size_t i);
   void ffn_out(size_t i);
-  void output(std::span<float> logits);
+  void output(std::span<float> logits);  // output.cc
+  bool wants_few_logits() const;
+  void output_best(std::span<float> logits);
+  void find_uppers();
+  void find_seeds(size_t row);
+  float cut_of(size_t row, std::span<const float> logits);
   void output_hidden(std::span<float> hidden);
 
   // The norm of one row of the residual stream, with what is pending added. Returns worker.row.
@@ -169,6 +175,7 @@ class Decoder final : public Model {
   std::vector<Slot> slots_;      // sorted by expert
   std::vector<size_t> slot_of_;  // [n_tokens, choices of a row] -> index of slots_
   std::vector<ExpertTile> expert_tiles_;
+  OutputSearch search_;
 };
 
 }  // namespace maru::model

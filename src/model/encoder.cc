@@ -13,11 +13,6 @@ namespace {
 // Queries that read a block of keys together.
 constexpr size_t kQueryRows = 32;
 
-void add_bias(const std::vector<float>& bias, size_t begin, float* values, size_t n) {
-  if (bias.empty()) return;
-  for (size_t i = 0; i < n; ++i) values[i] += bias[begin + i];
-}
-
 std::array<const Matrix*, 7> matrices_of(const EncoderLayer& layer) {
   return {&layer.q,        &layer.k,      &layer.v,       &layer.out,
           &layer.ffn.gate, &layer.ffn.up, &layer.ffn.down};

@@ -53,14 +53,24 @@ struct ModelInfo {
   size_t state_bytes = 0;        // memory of one sequence's recurrent state; 0: has none
 };
 
+// Which logits of a row must be exact. Those that are not may be -inf instead: each of them is
+// below the n_best largest (and those `within` of them), and not listed.
+struct WantedLogits {
+  size_t n_best = 0;  // so many of the largest that are allowed and not listed; 0 = all are wanted
+  float within = 0;   // also those at most so far below the last of them
+  std::span<const TokenId> listed = {};    // exact in any case; in order
+  std::span<const uint64_t> allowed = {};  // a bit for each token that counts; empty: all do
+};
+
 // One sequence's part of a batch: consecutive tokens from `position` on.
 struct Slice {
   std::span<const TokenId> tokens;
   size_t position = 0;  // of tokens[0]
   std::span<const BlockId>
-      blocks;           // blocks[i] holds positions [64 i, 64 i + 64); covers the slice's end
-  size_t n_logits = 0;  // logits are wanted for the last n_logits tokens of the slice
-  StateId state = 0;    // of the sequence, where the model has states
+      blocks;                // blocks[i] holds positions [64 i, 64 i + 64); covers the slice's end
+  size_t n_logits = 0;       // logits are wanted for the last n_logits tokens of the slice
+  StateId state = 0;         // of the sequence, where the model has states
+  WantedLogits wanted = {};  // of each of these rows
 };
 
 // The memory behind BlockIds and StateIds. Contents of a block are defined once its positions were
@@ -105,6 +115,9 @@ struct LoadOptions {
   // The longest sequence that is wanted; 0 = what the model was made for. Some models have other
   // weights for long contexts.
   size_t n_ctx = 0;
+  // Keeps an output matrix of Q8_0 in two planes, so that the best logits cost less memory traffic
+  // (model/output_planes.h). The same results without.
+  bool output_planes = true;
   // May be null. Once it is true, loading ends early with kCancelled.
   const std::atomic<bool>* stop = nullptr;
   // May be empty. Called on the loading thread, from time to time.

@@ -33,6 +33,10 @@ class Packer {
   Result<void> add(std::string_view tensor, RowRange rows, size_t n_cols, Matrix& matrix,
                    bool as_floats = false);
 
+  // The matrix added last is kept in planes, which are filled by pack() and must stay where they
+  // are. Requires: it is Q8_0.
+  void keep_in_planes(OutputPlanes& planes);
+
   // Errors: kResourceExhausted; kIo; kCancelled.
   Result<Arena> pack(const LoadOptions& options);
 
@@ -44,6 +48,7 @@ class Packer {
     const std::byte* rows;  // of the first row
     Matrix* matrix;
     size_t arena_offset;
+    OutputPlanes* planes = nullptr;
   };
   // Groups [begin, end) of an item, for one worker.
   struct Chunk {
@@ -53,8 +58,14 @@ class Packer {
   };
 
   std::vector<Chunk> cut_chunks() const;
-  Result<void> pack_chunk(const Chunk& chunk, kernels::PackGroups pack_groups, Arena& arena,
-                          std::vector<std::byte>& rows) const;
+  // One worker's memory for a chunk: rows of the file, and groups on their way into planes.
+  struct Scratch {
+    std::vector<std::byte> rows;
+    std::vector<std::byte> groups;
+  };
+
+  Result<void> pack_chunk(const Chunk& chunk, const kernels::KernelTable& kernels, Arena& arena,
+                          Scratch& scratch) const;
 
   const gguf::File& file_;
   std::vector<Item> items_;

@@ -10,6 +10,7 @@ void Pass::clear() {
   rows.clear();
   runs.clear();
   logit_rows.clear();
+  wanted.clear();
 }
 
 size_t Pass::take(const Slice& slice, size_t done) {
@@ -21,7 +22,10 @@ size_t Pass::take(const Slice& slice, size_t done) {
   runs.push_back({rows.size(), n, slice.position + done, slice.state, slice.blocks});
   for (size_t i = done; i < done + n; ++i) {
     const size_t position = slice.position + i;
-    if (i >= first_logit) logit_rows.push_back(rows.size());
+    if (i >= first_logit) {
+      logit_rows.push_back(rows.size());
+      wanted.push_back(slice.wanted);
+    }
     rows.push_back({slice.tokens[i], position, slice.blocks[position / kBlockTokens]});
   }
   return n;

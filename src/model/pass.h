@@ -33,7 +33,8 @@ struct Run {
 struct Pass {
   std::vector<Row> rows;
   std::vector<Run> runs;
-  std::vector<size_t> logit_rows;  // rows whose logits are wanted, ascending
+  std::vector<size_t> logit_rows;    // rows whose logits are wanted, ascending
+  std::vector<WantedLogits> wanted;  // of each of them
 
   void clear();
   // Takes up to what fits of slice.tokens[done..]; returns how many.

@@ -18,7 +18,7 @@ class Loader {
     DecoderWeights weights;
     weights.file = &config_.file();
     weights.layers.resize(spec_.n_layer());  // the packer keeps pointers into it from here on
-    MARU_TRY_VOID(read_ends(weights));
+    MARU_TRY_VOID(read_ends(weights, options));
     for (size_t i = 0; i < spec_.n_layer(); ++i) {
       MARU_TRY_VOID(read_layer(i, weights.layers[i]));
     }
@@ -53,7 +53,7 @@ class Loader {
     return {};
   }
 
-  Result<void> read_ends(DecoderWeights& weights) {
+  Result<void> read_ends(DecoderWeights& weights, const LoadOptions& options) {
     MARU_TRY(embeddings, config_.file().tensor("token_embd.weight"));
     weights.embeddings = embeddings;
     if (embeddings.n_cols() != spec_.d_model) {
@@ -68,8 +68,17 @@ class Loader {
     }
     MARU_TRY_VOID(read_norm(spec_.norm_names.final, spec_.d_model, weights.final_norm));
     const bool tied = !has("output.weight");
-    return read_matrix(tied ? "token_embd" : "output", spec_.n_vocab, spec_.d_model,
-                       weights.output);
+    MARU_TRY_VOID(
+        read_matrix(tied ? "token_embd" : "output", spec_.n_vocab, spec_.d_model, weights.output));
+    if (!options.output_planes || !is_bounded(weights.output)) return {};
+    packer_.keep_in_planes(weights.planes.emplace());
+    return {};
+  }
+
+  // Whether bounds of its products are bounds of logits.
+  bool is_bounded(const Matrix& output) const {
+    return output.packed.dtype == tensor::DType::kQ8_0 && output.bias.empty() &&
+           spec_.logit_scale == 1.0f && spec_.logit_softcap == 0.0f;
   }
 
   Result<void> read_layer(size_t i, LayerWeights& layer) {

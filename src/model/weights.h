@@ -5,26 +5,19 @@
 // caches.
 #pragma once
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
 #include "gguf/file.h"
 #include "kernels/kernel_table.h"
 #include "model/arena.h"
+#include "model/matrix.h"
 #include "model/model.h"
+#include "model/output_planes.h"
 #include "model/spec.h"
 
 namespace maru::model {
-
-// y = W x + bias.
-struct Matrix {
-  kernels::PackedMatrix packed;  // n_rows 0: the layer has no such matrix
-  kernels::Activation activation = kernels::Activation::kF32;
-  std::vector<float> bias;  // [n_rows] or empty
-
-  bool present() const { return packed.n_rows > 0; }
-  size_t n_bytes() const { return packed.group_bytes * packed.n_groups(); }
-};
 
 struct NormWeights {
   std::vector<float> weight;  // empty: there is no norm here
@@ -78,8 +71,9 @@ struct DecoderWeights {
   gguf::TensorView embeddings;  // rows are read from the file as tokens come
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
-  Matrix output;  // [n_vocab, d_model]
-  Arena arena;    // behind every Matrix
+  Matrix output;                       // [n_vocab, d_model]
+  std::optional<OutputPlanes> planes;  // where the output matrix is in planes
+  Arena arena;                         // behind every Matrix
   uint64_t n_params = 0;
 };
 

@@ -178,11 +178,12 @@ void Workspace::multiply(const Tile& tile, const std::byte* inputs, size_t strid
                          float* y, size_t y_stride, Worker& worker) const {
   kernels::PackedMatrix part = tile.matrix->packed;
   part.data += tile.group_begin * part.group_bytes;
+  if (part.low != nullptr) part.low += tile.group_begin * part.low_group_bytes;
   part.n_rows = tile.n_rows();
   const size_t n_groups = tile.group_end - tile.group_begin;
   kernels_->matmul.matmul(part, 0, n_groups, inputs, stride, n_rows, y, y_stride);
   ++worker.counters.matmul_calls;
-  worker.counters.weight_bytes += n_groups * part.group_bytes;
+  worker.counters.weight_bytes += n_groups * (part.group_bytes + part.low_group_bytes);
 }
 
 void Workspace::multiply(const Tile& tile, const Activations& inputs, size_t first_row,

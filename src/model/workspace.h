@@ -75,13 +75,15 @@ class Workspace {
 
   // One worker's private memory.
   struct Worker {
-    float* x;                      // [d_model]
-    float* row;                    // [widest input]: the row being made
-    float* spare;                  // [d_model]
-    float* tile[2];                // [kPassRows, n_tile]
-    float* attention;              // [n_attention]
-    PerForm<std::byte*> repeated;  // [kRepeatedRows, activation row]
-    uint64_t stage = 0;            // whose activations `repeated` holds
+    float* x;                                // [d_model]
+    float* row;                              // [widest input]: the row being made
+    float* spare;                            // [d_model]
+    float* tile[2];                          // [kPassRows, n_tile]
+    float* attention;                        // [n_attention]
+    PerForm<std::byte*> repeated;            // [kRepeatedRows, activation row]
+    uint64_t stage = 0;                      // whose activations `repeated` holds
+    std::array<float, kRepeatedRows> reach;  // of the output's rows: kernels/planes.h
+    uint64_t reach_stage = 0;                // to which they belong
     Counters counters;
   };
 
