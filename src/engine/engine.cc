@@ -87,6 +87,7 @@ struct Engine::Sequence {
   size_t n_right = 0;                  // of the guesses, those that were drawn
   bool ignore_eos = false;
   bool want_logprobs = false;
+  bool want_progress = false;
   // Of a score.
   std::optional<ScoreJob> score;
   std::vector<double> nlls;
@@ -170,6 +171,7 @@ void Engine::submit(SequenceId id, GenerateJob job) {
   if (job.grammar != nullptr) sequence->held.emplace(job.grammar, eog_, job.ignore_eos);
   sequence->ignore_eos = job.ignore_eos;
   sequence->want_logprobs = job.sampling.want_logprobs;
+  sequence->want_progress = job.want_progress;
   sequence->work_class = job.claim.work_class;
   sequence->keys = PrefixClaims::keys(sequence->tokens, sequence->cache_salt);
   sequence->n_keys_done = sequence->keys.size();
@@ -266,6 +268,9 @@ bool Engine::step() {
       score(sequence, rows, n_rows);
     } else if (has_new) {
       n_right = generate(sequence, rows);
+    } else if (sequence.want_progress && sequence.n_computed < sequence.n_prompt) {
+      sink_(sequence.id, Progress{sequence.n_computed, sequence.usage.n_cached, sequence.n_prompt,
+                                  seconds_since(sequence.admitted_ns)});
     }
     if (sequence.ended) {
       sequences_.erase(work.id);

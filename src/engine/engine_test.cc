@@ -155,6 +155,26 @@ TEST_F(EngineTest, NothingIsReusedAcrossSalts) {
   EXPECT_EQ(ids_of(1), ids_of(2));
 }
 
+TEST_F(EngineTest, TellsHowFarALongPromptIs) {
+  const auto engine = make({.n_ctx = 4096, .n_blocks = 64});
+  GenerateJob curious = job(counting(4000), 3);
+  curious.want_progress = true;
+  engine->submit(1, curious);
+  run(*engine);
+  size_t n_last = 0;
+  size_t n_events = 0;
+  for (const Event& event : events_[1]) {
+    const auto* progress = std::get_if<Progress>(&event);
+    if (progress == nullptr) continue;
+    ++n_events;
+    EXPECT_GT(progress->n_evaluated, n_last);
+    EXPECT_LT(progress->n_evaluated, 4000u);  // the first token says the rest
+    EXPECT_EQ(progress->n_prompt, 4000u);
+    n_last = progress->n_evaluated;
+  }
+  EXPECT_GE(n_events, 1u);
+}
+
 TEST_F(EngineTest, NothingIsReusedOfWhatIsNotKept) {
   const auto engine = make({.n_ctx = 512, .n_blocks = 32});
   GenerateJob passing = job(counting(150), 5);

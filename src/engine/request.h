@@ -41,6 +41,7 @@ struct GenerateJob {
   std::string cache_salt = {};  // KV is reused only between equal salts
   bool keep_kv = true;          // after the end, for later prompts that begin alike
   bool echo_prompt_ids = false;
+  bool want_progress = false;  // Progress after each step that leaves some of the prompt
   Claim claim = {};
   // What the answer must look like; null: anything. Over the vocabulary of the engine's model.
   std::shared_ptr<grammar::CompiledGrammar> grammar = {};
@@ -93,6 +94,13 @@ struct Started {
   size_t n_prompt = 0;
   std::vector<TokenId> prompt_ids = {};  // where echo_prompt_ids
 };
+// A part of the prompt is evaluated, and more is to come.
+struct Progress {
+  size_t n_evaluated = 0;  // tokens, with the cached ones
+  size_t n_cached = 0;
+  size_t n_prompt = 0;
+  double seconds = 0;  // since the prompt was begun
+};
 struct Delta {
   // Well-formed UTF-8; may be empty while a character or a stop string is undecided.
   std::string text = {};
@@ -126,8 +134,10 @@ struct EmbedDone {
   size_t n_prompt = 0;
 };
 
-// A generation: Started, Delta*, then one of Done and Failed; where it is refused Failed alone.
+// A generation: Started, Progress*, Delta*, then one of Done and Failed; where it is refused Failed
+// alone.
 // A score: ScoreRow*, then ScoreDone or Failed. An embedding: EmbedRow*, then EmbedDone or Failed.
-using Event = std::variant<Started, Delta, Done, Failed, ScoreRow, ScoreDone, EmbedRow, EmbedDone>;
+using Event =
+    std::variant<Started, Progress, Delta, Done, Failed, ScoreRow, ScoreDone, EmbedRow, EmbedDone>;
 
 }  // namespace maru::engine

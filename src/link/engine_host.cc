@@ -284,6 +284,7 @@ Result<void> Host::serve(RequestId id, GenerateRequest& request) {
                                          .cache_salt = std::move(request.cache_salt),
                                          .keep_kv = request.keep_kv,
                                          .echo_prompt_ids = request.echo_prompt_ids,
+                                         .want_progress = request.want_progress,
                                          .claim = std::move(request.claim),
                                          .grammar = std::move(grammar),
                                          .prediction = std::move(prediction)}});

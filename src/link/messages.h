@@ -96,6 +96,7 @@ struct GenerateRequest {
   std::optional<size_t> max_tokens = {};  // absent: up to the end of the context
   bool ignore_eos = false;
   bool echo_prompt_ids = false;  // Started carries the prompt's ids
+  bool want_progress = false;    // Progress after each step that leaves some of the prompt
   std::string cache_salt = {};   // from the caller's rights; KV is shared between equal salts only
   bool keep_kv = true;           // after the end, for later prompts that begin alike
   std::optional<grammar::GrammarSpec> grammar = {};  // what the answer must look like
@@ -116,12 +117,14 @@ using engine::FinishReason;
 using engine::TokenLogprob;
 using engine::Usage;
 
-// Events of one request, in this order: Started, Delta*, then exactly one of Done and Failed.
+// Events of one request, in this order: Started, Progress*, Delta*, then exactly one of Done and
+// Failed.
 using engine::Delta;
 using engine::Done;
 using engine::Failed;
+using engine::Progress;
 using engine::Started;
-using GenerateEvent = std::variant<Started, Delta, Done, Failed>;
+using GenerateEvent = std::variant<Started, Progress, Delta, Done, Failed>;
 
 struct ScoreRequest {
   std::vector<TokenId> ids = {};

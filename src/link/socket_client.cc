@@ -378,6 +378,8 @@ class SocketClient final : public Client {
     return core_->submit(request, [sink = std::move(sink)](EventBody&& event) {
       if (auto* started = std::get_if<Started>(&event)) {
         sink(std::move(*started));
+      } else if (auto* progress = std::get_if<link::Progress>(&event)) {
+        sink(*progress);
       } else if (auto* delta = std::get_if<Delta>(&event)) {
         sink(std::move(*delta));
       } else if (auto* done = std::get_if<Done>(&event)) {

@@ -50,9 +50,9 @@ struct Bytes {
 struct Pong {
   uint64_t n_work = 0;
 };
-using EventBody = std::variant<Hello, ModelCard, Started, Delta, Done, Failed, engine::ScoreRow,
-                               engine::ScoreDone, engine::EmbedRow, engine::EmbedDone, TokenIds,
-                               Bytes, EngineStats, Loading, Pong>;
+using EventBody = std::variant<Hello, ModelCard, Started, Progress, Delta, Done, Failed,
+                               engine::ScoreRow, engine::ScoreDone, engine::EmbedRow,
+                               engine::EmbedDone, TokenIds, Bytes, EngineStats, Loading, Pong>;
 
 std::string encode_command(RequestId id, const Command& command);
 std::string encode_event(RequestId id, const EventBody& event);

@@ -170,6 +170,7 @@ void put(Json& out, const GenerateRequest& request) {
   out["max_tokens"] = request.max_tokens ? Json(*request.max_tokens) : Json(nullptr);
   out["ignore_eos"] = request.ignore_eos;
   out["echo_prompt_ids"] = request.echo_prompt_ids;
+  out["want_progress"] = request.want_progress;
   out["grammar"] = grammar_json(request.grammar);
   out["cache_salt"] = request.cache_salt;
   out["keep_kv"] = request.keep_kv;
@@ -257,6 +258,7 @@ Command get_generate(Fields& fields) {
   request.max_tokens = fields.optional_count("max_tokens");
   request.ignore_eos = fields.boolean("ignore_eos");
   request.echo_prompt_ids = fields.boolean("echo_prompt_ids");
+  request.want_progress = fields.boolean("want_progress");
   auto grammar = decode_grammar(fields.any("grammar"));
   if (grammar.ok()) {
     request.grammar = std::move(grammar).value();

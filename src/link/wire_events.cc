@@ -119,6 +119,12 @@ void put(Json& out, const Started& started) {
   out["n_prompt"] = started.n_prompt;
   out["prompt_ids"] = started.prompt_ids;
 }
+void put(Json& out, const Progress& progress) {
+  out["n_evaluated"] = progress.n_evaluated;
+  out["n_cached"] = progress.n_cached;
+  out["n_prompt"] = progress.n_prompt;
+  out["seconds"] = progress.seconds;
+}
 void put(Json& out, const Delta& delta) {
   out["text"] = delta.text;
   out["ids"] = delta.ids;
@@ -225,6 +231,14 @@ EventBody get_started(Fields& fields) {
   started.prompt_ids = fields.ids("prompt_ids", kWireIdsMax);
   return started;
 }
+EventBody get_progress(Fields& fields) {
+  Progress progress;
+  progress.n_evaluated = fields.count("n_evaluated");
+  progress.n_cached = fields.count("n_cached");
+  progress.n_prompt = fields.count("n_prompt");
+  progress.seconds = fields.number("seconds");
+  return progress;
+}
 EventBody get_delta(Fields& fields) {
   Delta delta;
   delta.text = fields.text("text");
@@ -330,21 +344,14 @@ struct EventType {
 };
 // In the order of EventBody's alternatives.
 constexpr EventType kTypes[] = {
-    {"hello", get_hello},
-    {"card", get_card},
-    {"started", get_started},
-    {"delta", get_delta},
-    {"done", get_done},
-    {"failed", get_failed},
-    {"score_row", get_score_row},
-    {"score_done", get_score_done},
-    {"embed_row", get_embed_row},
-    {"embed_done", get_embed_done},
-    {"ids", get_ids},
-    {"bytes", get_bytes},
-    {"stats", get_stats},
-    {"loading", get_loading},
-    {"pong", get_pong},
+    {"hello", get_hello},           {"card", get_card},
+    {"started", get_started},       {"progress", get_progress},
+    {"delta", get_delta},           {"done", get_done},
+    {"failed", get_failed},         {"score_row", get_score_row},
+    {"score_done", get_score_done}, {"embed_row", get_embed_row},
+    {"embed_done", get_embed_done}, {"ids", get_ids},
+    {"bytes", get_bytes},           {"stats", get_stats},
+    {"loading", get_loading},       {"pong", get_pong},
 };
 static_assert(std::size(kTypes) == std::variant_size_v<EventBody>);
 

@@ -35,6 +35,7 @@ inline std::vector<Command> sample_commands() {
   text_request.echo_prompt_ids = true;
   GenerateRequest ids_request{.prompt = TokensPrompt{{0, 5, 2147483647}}};
   ids_request.ignore_eos = true;
+  ids_request.want_progress = true;
   ids_request.keep_kv = false;
   return {Hello{},
           LoadRequest{"/m.gguf", 2, 4096, "avx2", 1 << 29, true, false, "t.jinja", 1 << 30,
@@ -77,6 +78,7 @@ inline std::vector<EventBody> sample_events() {
   return {Hello{},
           card,
           Started{3, {1, 2, 3}},
+          Progress{2, 1, 3, 0.5},
           delta,
           Done{FinishReason::kLength, "끝", {3, 1, 2, 5, 4, 0.5, 0.25, 0.125}},
           Failed{Error::invalid("wrong", "sampling.top_p"), 2.5},

@@ -52,7 +52,7 @@ TEST(Wire, ValuesAreThoseThatWereSent) {
   EXPECT_EQ(std::get<ChatPrompt>(request.prompt).messages[0]["content"], "안녕");
   const auto text = decode_command_text(encode_command(1, sample_commands()[3]));
   EXPECT_EQ(std::get<TextPrompt>(std::get<GenerateRequest>(*text).prompt).text, "half \xEB\xA7");
-  const auto delta = decode_event_text(encode_event(1, sample_events()[3]));
+  const auto delta = decode_event_text(encode_event(1, sample_events()[4]));
   EXPECT_EQ(std::get<Delta>(*delta).logprobs[0].top[1].logprob, -2.25f);
   EXPECT_EQ(std::get<Delta>(*delta).logprobs[0].chosen.bytes, "\xEC\x95");
 }

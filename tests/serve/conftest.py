@@ -29,9 +29,9 @@ class Server:
         self.port = int(port)
         self.client = openai.OpenAI(base_url=f"http://{address}/v1", api_key="none", max_retries=0)
 
-    def request(self, method, path, body=None, headers=None):
+    def request(self, method, path, body=None, headers=None, timeout=120):
         """(status, headers, body) of one plain request."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=120)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         with contextlib.closing(connection):
             connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()

@@ -73,6 +73,8 @@ void Generation::on_event(size_t index, link::GenerateEvent event) {
     if (is_over_) return;
     if (std::holds_alternative<link::Started>(event)) {
       on_started(index);
+    } else if (const auto* progress = std::get_if<link::Progress>(&event)) {
+      writer_->write(progress_event(head_, index, *progress));
     } else if (const auto* delta = std::get_if<link::Delta>(&event)) {
       on_delta(index, *delta);
     } else if (const auto* done = std::get_if<link::Done>(&event)) {

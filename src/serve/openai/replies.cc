@@ -198,6 +198,18 @@ std::string role_event(const ReplyHead& head, size_t index, bool opens,
   return out;
 }
 
+std::string progress_event(const ReplyHead& head, size_t index, const link::Progress& progress) {
+  std::string out = begin_chunk(head, index);
+  out += head.endpoint == kChatEndpoint ? ",\"delta\":{}" : ",\"text\":\"\"";
+  out += ",\"logprobs\":null,\"finish_reason\":null}]";
+  append_count(out, ",\"prompt_progress\":{\"total\":", progress.n_prompt);
+  append_count(out, ",\"cache\":", progress.n_cached);
+  append_count(out, ",\"processed\":", progress.n_evaluated);
+  append_number(out, ",\"time_ms\":", progress.seconds * 1e3);
+  out += "}}\n\n";
+  return out;
+}
+
 std::string delta_event(const ReplyHead& head, size_t index, std::string_view text,
                         std::span<const TokenLogprob> logprobs, size_t n_offset) {
   const bool is_chat = head.endpoint == kChatEndpoint;

@@ -54,6 +54,8 @@ Totals add_up(std::span<const Choice> choices, size_t n);
 // opens: the first event of the answer, which also says what holds for all of it.
 std::string role_event(const ReplyHead& head, size_t index, bool opens,
                        std::span<const std::string> ignored);
+// In llama-server's form; `processed` counts the cached ones as well.
+std::string progress_event(const ReplyHead& head, size_t index, const link::Progress& progress);
 std::string delta_event(const ReplyHead& head, size_t index, std::string_view text,
                         std::span<const link::TokenLogprob> logprobs, size_t n_offset);
 // What the last choice to finish adds: timings, and the receipt (JSON) where one was asked for.

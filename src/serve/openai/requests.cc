@@ -160,6 +160,10 @@ Result<GenerateJob> read_common(Fields& fields, Endpoint endpoint, GenerateReque
   MARU_TRY(grammar, read_grammar(fields));
   request.grammar = std::move(grammar);
   request.ignore_eos = fields.flag("ignore_eos");
+  request.want_progress = fields.flag("return_progress");
+  if (request.want_progress && !job.stream) {
+    return Error::invalid("return_progress needs stream: true", "return_progress");
+  }
   request.keep_kv = fields.flag("cache_prompt");
   if (fields.find("max_tokens") != nullptr) {
     request.max_tokens = static_cast<size_t>(fields.integer("max_tokens"));

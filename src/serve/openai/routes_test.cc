@@ -224,6 +224,21 @@ TEST_F(OpenAiRoutesTest, AStreamedChatAnswer) {
   EXPECT_EQ(client->get("/health").status, 200);  // the connection lives on
 }
 
+TEST_F(OpenAiRoutesTest, AStreamedAnswerTellsOfALongPrompt) {
+  auto client = begin_chat(R"(,"stream":true,"return_progress":true)");
+  EXPECT_TRUE(engine_->request(0).want_progress);
+  engine_->emit(0, link::Started{3, {}});
+  engine_->emit(0, link::Progress{512, 64, 2048, 0.25});
+  engine_->emit(0, delta("Hello"));
+  engine_->emit(0, done(FinishReason::kStop, 2048, 1));
+  const std::vector<Json> events = events_of(client->read_reply());
+  ASSERT_EQ(events.size(), 5u);
+  EXPECT_EQ(events[1]["prompt_progress"],
+            Json({{"total", 2048}, {"cache", 64}, {"processed", 512}, {"time_ms", 250.0}}));
+  EXPECT_TRUE(events[1]["choices"][0]["delta"].empty());
+  EXPECT_EQ(events[2]["choices"][0]["delta"]["content"], "Hello");
+}
+
 TEST_F(OpenAiRoutesTest, ChatLogprobs) {
   auto client = begin_chat(R"(,"logprobs":true,"top_logprobs":2)");
   engine_->emit(0, link::Started{});

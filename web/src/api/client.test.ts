@@ -45,7 +45,7 @@ describe('streamChat', () => {
       ],
     });
     const body = JSON.parse((fetch.mock.calls[0]![1] as { body: string }).body) as unknown;
-    expect(body).toEqual({ ...kRequest, stream: true, stream_options: { include_usage: true } });
+    expect(body).toEqual({ ...kRequest, stream: true, stream_options: { include_usage: true }, return_progress: true });
   });
 
   it('replays what the server really sent', async () => {

@@ -28,6 +28,7 @@ export class ApiError extends Error {
 
 /** What a running answer delivers. */
 export type StreamEvent =
+  | { readonly type: 'progress'; readonly read: number }
   | { readonly type: 'text'; readonly text: string }
   | {
       readonly type: 'done';
@@ -71,7 +72,9 @@ export async function* streamChat(request: ChatRequest, signal: AbortSignal): As
     method: 'POST',
     signal,
     headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
-    body: JSON.stringify({ ...request, stream: true, stream_options: { include_usage: true } }),
+    body: JSON.stringify({
+      ...request, stream: true, stream_options: { include_usage: true }, return_progress: true,
+    }),
   });
   if (!response.body) throw new ApiError('cut', 'empty answer');
   yield* readStream(response.body.getReader(), signal);
@@ -99,6 +102,7 @@ async function* readStream(
         if (error !== null) throw new ApiError('failed', error);
         const chunk = parseChunk(json);
         if (!chunk) continue;
+        if (chunk.read !== null) yield { type: 'progress', read: chunk.read };
         if (chunk.text) yield { type: 'text', text: chunk.text };
         done = {
           type: 'done',

@@ -40,6 +40,7 @@ export const en = {
   you: 'You',
   answering: 'Answering…',
   waiting: 'Reading your message',
+  reading: (percent: number) => `Reading your message: ${percent} %`,
   waitingLong: 'The model is loading or busy. This can take a moment.',
   answered: 'Answer complete.',
   stopped: 'Stopped.',

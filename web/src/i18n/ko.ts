@@ -42,6 +42,7 @@ export const ko: Dictionary = {
   you: '나',
   answering: '답하는 중…',
   waiting: '메시지를 읽는 중',
+  reading: (percent: number) => `메시지를 읽는 중: ${percent}%`,
   waitingLong: '모델을 불러오는 중이거나 다른 답을 하고 있습니다. 잠시 걸릴 수 있습니다.',
   answered: '답변이 끝났습니다.',
   stopped: '멈췄습니다.',

@@ -71,6 +71,13 @@ describe('reduce', () => {
     expect(after(gone, { type: 'undo_expired' }, { type: 'restored' }).chats).toEqual({});
   });
 
+  it('knows how much of a prompt is read until the answer ends', () => {
+    const state = after(emptyState(), asked(1, null), { type: 'progressed', answer: 'a1', read: 0.5 });
+    expect(state.streams).toEqual({ a1: { read: 0.5 } });
+    const ended = after(state, finished(1), { type: 'progressed', answer: 'a1', read: 0.9 });
+    expect(ended.streams).toEqual({});
+  });
+
   it('ignores what arrives for something that is gone', () => {
     const state = after(emptyState(), asked(1, null), { type: 'deleted', chat: 'c' });
     const late = after(state, received(1, 'x'), finished(1), { type: 'renamed', chat: 'c', title: 'y' });

@@ -44,6 +44,9 @@ export function reduce(state: State, event: Event): State {
         changed(state, event.chat, event.answer, (m) => ({ ...m, status: 'streaming', failure: null })),
         event.answer,
       );
+    case 'progressed':
+      if (!(event.answer in state.streams)) return state;
+      return { ...state, streams: { ...state.streams, [event.answer]: { read: event.read } } };
     case 'received':
       return changed(state, event.chat, event.answer, (m) => ({ ...m, text: m.text + event.text }));
     case 'finished':
@@ -148,7 +151,7 @@ function synced(state: State, event: Of<'synced'>): State {
 }
 
 function started(state: State, answer: string): State {
-  return { ...state, streams: { ...state.streams, [answer]: true } };
+  return { ...state, streams: { ...state.streams, [answer]: { read: null } } };
 }
 
 function withMessages(state: State, chat: Chat, added: readonly Message[]): State {

@@ -180,6 +180,8 @@ export class Runtime {
         if (event.type === 'text') {
           pending += event.text;
           timer ??= window.setTimeout(show, kFrameMs);
+        } else if (event.type === 'progress') {
+          this.dispatch({ type: 'progressed', answer, read: event.read });
         } else {
           const status = event.finish === 'length' ? 'length' : 'done';
           final = { status, failure: null, usage: event.usage, timings: event.timings };

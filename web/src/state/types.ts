@@ -81,6 +81,12 @@ export interface Undo {
   readonly messages: Messages;
 }
 
+/** An answer that is being received. */
+export interface Stream {
+  /** The part of a long prompt that the model has read, 0 to 1; null where nothing is known of it. */
+  readonly read: number | null;
+}
+
 /** Everything that the page shows. */
 export interface State {
   readonly ready: boolean;
@@ -88,8 +94,8 @@ export interface State {
   readonly messages: Readonly<Record<string, Messages>>;
   /** The open conversation; null is a new one that has no message yet. */
   readonly active: string | null;
-  /** Ids of the answers that are being received by this page. */
-  readonly streams: Readonly<Record<string, true>>;
+  /** By id, the answers that are being received by this page. */
+  readonly streams: Readonly<Record<string, Stream>>;
   /** Unsent text by conversation; the empty key is the new one. */
   readonly drafts: Readonly<Record<string, string>>;
   readonly prefs: Prefs;
@@ -108,6 +114,7 @@ export type Event =
   | { readonly type: 'asked'; readonly chat: string; readonly parent: string | null; readonly question: string; readonly answer: string; readonly text: string; readonly model: string; readonly now: number }
   | { readonly type: 'regenerated'; readonly chat: string; readonly parent: string; readonly answer: string; readonly model: string; readonly now: number }
   | { readonly type: 'continued'; readonly chat: string; readonly answer: string; readonly model: string }
+  | { readonly type: 'progressed'; readonly answer: string; readonly read: number }
   | { readonly type: 'received'; readonly chat: string; readonly answer: string; readonly text: string }
   | { readonly type: 'finished'; readonly chat: string; readonly answer: string; readonly status: Exclude<Status, 'streaming'>; readonly failure: Failure | null; readonly usage: Usage | null; readonly timings: Timings | null; readonly now: number }
   | { readonly type: 'branch_chosen'; readonly chat: string; readonly message: string }

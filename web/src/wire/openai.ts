@@ -50,6 +50,8 @@ export interface ChatRequest {
 
 /** One decoded `data:` payload of a stream: any of its parts may be absent. */
 export interface ChatChunk {
+  /** The part of the prompt that is evaluated, 0 to 1. */
+  readonly read: number | null;
   readonly text: string;
   readonly finish: string | null;
   readonly usage: Usage | null;
@@ -85,11 +87,19 @@ export function parseChunk(json: unknown): ChatChunk | null {
   if (!chunk || !Array.isArray(choices)) return null;
   const choice = fields(choices[0]);
   return {
+    read: parseProgress(chunk['prompt_progress']),
     text: text(fields(choice?.['delta'])?.['content']) ?? '',
     finish: text(choice?.['finish_reason']),
     usage: parseUsage(chunk['usage']),
     timings: parseTimings(chunk['timings']),
   };
+}
+
+function parseProgress(json: unknown): number | null {
+  const progress = fields(json);
+  const total = finite(progress?.['total']);
+  const processed = finite(progress?.['processed']);
+  return total === null || processed === null || total <= 0 ? null : Math.min(1, Math.max(0, processed / total));
 }
 
 function parseUsage(json: unknown): Usage | null {

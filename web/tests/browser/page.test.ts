@@ -61,6 +61,8 @@ describe('an answer', () => {
     const turn = await ask(page, 'Show me code');
     expect(turn.asked).toMatchObject({ model: 'smollm2:135m', stream: true, messages: [{ role: 'user', content: 'Show me code' }] });
     await page.getByText('Reading your message').waitFor();
+    turn.read(512, 2048);
+    await page.getByText('Reading your message: 25 %').waitFor();
     turn.say('Here:\n\n```python\ndef f():\n    ret');
     await page.locator('.code .hljs-keyword', { hasText: 'def' }).waitFor();
     const title = await page.locator('.code .hljs-title').elementHandle();

@@ -45,6 +45,11 @@ export class Turn {
     this.gone = new Promise((resolve) => response.on('close', () => resolve()));
   }
 
+  /** Says how much of the prompt is evaluated. */
+  read(processed: number, total: number): void {
+    this.send({ choices: [{ index: 0, delta: {}, finish_reason: null }], prompt_progress: { total, cache: 0, processed, time_ms: 1 } });
+  }
+
   /** Streams one piece of text. */
   say(text: string): void {
     this.send({ choices: [{ index: 0, delta: { content: text }, finish_reason: null }] });
