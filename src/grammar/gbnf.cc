@@ -45,6 +45,7 @@ class Builder {
  private:
   static Error no_text() { return Error::invalid("GBNF: no text belongs to the grammar"); }
   bool exhausted() const { return program_.budget().exhausted(); }
+  static bool is_rule(const RuleState::Edge& edge) { return edge.part.kind == Frame::kRule; }
 
   uint32_t new_state() {
     program_.budget().take(kStateBytes);
@@ -119,23 +120,26 @@ class Builder {
     return kNever;
   }
 
-  void add_edge(uint32_t from, bool is_rule, uint32_t target, uint32_t next) {
-    if (!is_rule && target == kNever) return;
+  void add_term(uint32_t from, TermId term, uint32_t next) {
+    if (term != kNever) add_edge(from, {.kind = Frame::kTerm, .x = term}, next);
+  }
+
+  void add_edge(uint32_t from, const Frame& part, uint32_t next) {
     program_.budget().take(sizeof(RuleState::Edge));
     program_.budget().step();
-    program_.rules[from].edges.push_back({is_rule, target, next});
+    program_.rules[from].edges.push_back({part, next});
   }
 
   // Ways from one state to another that spell the node.
   void add_path(uint32_t node, uint32_t from, uint32_t to) {
     if (exhausted()) return;
     const GbnfNode& own = tree_.nodes[node];
-    if (is_regular(node)) return add_edge(from, false, term_of(node), to);
+    if (is_regular(node)) return add_term(from, term_of(node), to);
     switch (own.kind) {
       case GbnfNode::kTerm:
         return;
       case GbnfNode::kRule:
-        return add_edge(from, true, starts_[own.id], to);
+        return add_edge(from, {.kind = Frame::kRule, .id = starts_[own.id]}, to);
       case GbnfNode::kAlternatives:
         for (const uint32_t part : own.parts) add_path(part, from, to);
         return;
@@ -159,25 +163,25 @@ class Builder {
     }
     if (own.max == kNoMax) {
       const uint32_t loop = new_state();
-      add_edge(from, false, kEmpty, loop);
+      add_term(from, kEmpty, loop);
       add_path(own.parts[0], loop, loop);
-      return add_edge(loop, false, kEmpty, to);
+      return add_term(loop, kEmpty, to);
     }
     for (uint32_t i = own.min; i < own.max && !exhausted(); ++i) {
       const uint32_t next = new_state();
-      add_edge(from, false, kEmpty, to);
+      add_term(from, kEmpty, to);
       add_path(own.parts[0], from, next);
       from = next;
     }
-    add_edge(from, false, kEmpty, to);
+    add_term(from, kEmpty, to);
   }
 
   // Takes out the ways from which no end can be reached.
   void prune() {
     live_.assign(program_.rules.size(), false);
     const auto leads_on = [this](const RuleState::Edge& edge) {
-      return live_[edge.next] && (!edge.is_rule || live_[edge.target]) &&
-             (edge.is_rule || terms_.is_live(edge.target));
+      return live_[edge.next] &&
+             (is_rule(edge) ? live_[edge.part.id] : terms_.is_live(edge.part.x));
     };
     for (bool changed = true; changed && !exhausted();) {
       changed = false;
@@ -197,7 +201,7 @@ class Builder {
   Result<void> check_left_recursion() {
     std::vector<bool> nullable(program_.rules.size(), false);
     const auto is_empty = [&](const RuleState::Edge& edge) {
-      return edge.is_rule ? nullable[edge.target] : terms_.nullable(edge.target);
+      return is_rule(edge) ? nullable[edge.part.id] : terms_.nullable(edge.part.x);
     };
     for (bool changed = true; changed && !exhausted();) {
       changed = false;
@@ -227,8 +231,8 @@ class Builder {
         open.pop_back();
         for (const RuleState::Edge& edge : program_.rules[at].edges) {
           program_.budget().step();
-          if (edge.is_rule) {
-            begins[rule_at.at(edge.target)].push_back(rule);
+          if (is_rule(edge)) {
+            begins[rule_at.at(edge.part.id)].push_back(rule);
             ++n_open[rule];
           }
           if (!is_empty(edge) || seen[edge.next]) continue;
@@ -269,11 +273,9 @@ class Builder {
 
 }  // namespace
 
-Result<std::unique_ptr<Program>> compile_gbnf(std::string_view source) {
-  auto program = std::make_unique<Program>();
-  MARU_TRY(tree, parse_gbnf(program->terms(), source));
-  MARU_TRY_VOID(Builder(std::move(tree), *program).build());
-  return program;
+Result<void> compile_gbnf(std::string_view source, Program& program) {
+  MARU_TRY(tree, parse_gbnf(program.terms(), source));
+  return Builder(std::move(tree), program).build();
 }
 
 }  // namespace maru::grammar

@@ -6,7 +6,6 @@
 // Threads: free functions.
 // Source: llama.cpp, grammars/README.md.
 #pragma once
-#include <memory>
 #include <string_view>
 
 #include "base/result.h"
@@ -14,7 +13,8 @@
 
 namespace maru::grammar {
 
+// Sets the program's root. Requires: the program has no rules yet.
 // Errors: kInvalidArgument, kUnsupported, kResourceExhausted; the message has the line.
-Result<std::unique_ptr<Program>> compile_gbnf(std::string_view source);
+Result<void> compile_gbnf(std::string_view source, Program& program);
 
 }  // namespace maru::grammar

@@ -11,23 +11,29 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "grammar/matcher.h"
+#include "grammar/pieces.h"
 #include "grammar/program.h"
 
 namespace maru::grammar {
 
-enum class GrammarKind { kJsonSchema, kRegex, kGbnf, kChoice };
+enum class GrammarKind { kJsonSchema, kRegex, kGbnf, kChoice, kPieces };
 
 inline constexpr size_t kChoicesMax = 4096;
 
 struct GrammarSpec {
   GrammarKind kind = GrammarKind::kJsonSchema;
-  std::string source;                // of all but kChoice; a schema as JSON text
-  std::vector<std::string> choices;  // of kChoice: the whole answer is one of these
+  std::string source = {};                // a schema as JSON text, an expression, a grammar
+  std::vector<std::string> choices = {};  // of kChoice: the whole answer is one of these
+  Piece pieces = {};                      // of kPieces
   bool operator==(const GrammarSpec&) const = default;
+  size_t n_bytes() const;  // of its texts
 };
 
 // Errors: kInvalidArgument (what is wrong with it, or the limit met: waiting helps nobody) and
 // kUnsupported (what can't be compiled). Nothing of a grammar is ever ignored.
 Result<std::unique_ptr<Program>> compile(const GrammarSpec& spec);
+// The same as one more part of a program, whose root it becomes. Errors: as above, and
+// kResourceExhausted for a limit. Requires: the program has no rules yet, or this makes none.
+Result<void> compile_into(const GrammarSpec& spec, Program& program);
 
 }  // namespace maru::grammar

@@ -110,7 +110,7 @@ StateMask Masker::make_state_mask(Within within, TermId term, bool is_run) {
     state.is_dense = true;
     state.dense = TokenMask(vocabulary_.size());
     for (const TokenId id : state.sparse) state.dense.add(id);
-    state.sparse = {};
+    std::vector<TokenId>().swap(state.sparse);  // gives its memory back
   }
   return state;
 }

@@ -44,14 +44,12 @@ bool Program::expand(const Frame& frame, Moves& moves) {
   if (frame.kind != Frame::kRule) return true;
   const RuleState& state = rules[frame.id];
   for (const RuleState::Edge& edge : state.edges) {
-    const Frame top = edge.is_rule ? Frame{.kind = Frame::kRule, .id = edge.target}
-                                   : Frame{.kind = Frame::kTerm, .x = edge.target};
     const RuleState& next = rules[edge.next];
     // Nothing to come back for: a rule that ends in itself takes no room.
     if (next.ends && next.edges.empty()) {
-      moves.push_back({Move::kStay, top, {}});
+      moves.push_back({Move::kStay, edge.part, {}});
     } else {
-      moves.push_back({Move::kPush, top, {.kind = Frame::kRule, .id = edge.next}});
+      moves.push_back({Move::kPush, edge.part, {.kind = Frame::kRule, .id = edge.next}});
     }
   }
   if (state.ends) moves.push_back({Move::kPop, {}, {}});

@@ -98,11 +98,11 @@ struct ArrayNode {
   uint32_t n_contains_min = 0;
 };
 
-// A state of a rule: it may end here, or go through a regular part or a rule to another state.
+// A state of a rule: it may end here, or go through a regular part, a rule or a JSON value to
+// another state.
 struct RuleState {
   struct Edge {
-    bool is_rule;
-    uint32_t target;  // a term, or the first state of a rule
+    Frame part;  // of kTerm, kRule (its first state) or kValue
     uint32_t next;
   };
   std::vector<Edge> edges;

@@ -57,12 +57,14 @@ class Rests {
  public:
   Rests(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {}
 
-  // The part may end at `node`. Tokens that end there too count where `whole`.
-  void add(uint32_t node, uint32_t n_chars, bool whole) {
+  // The part may end at `node`. Tokens that end there too count where `whole`; those of `skip`
+  // don't.
+  void add(uint32_t node, uint32_t n_chars, bool whole, const TokenMask* skip = nullptr) {
     const auto nodes = vocabulary_.trie().nodes();
     const size_t depth = nodes[node].depth;
     for (uint32_t at = whole ? node : node + 1; at < nodes[node].end; ++at) {
       for (const TokenTrie::Token& token : vocabulary_.trie().tokens(at)) {
+        if (skip != nullptr && skip->has(token.id)) continue;
         entries_.push_back({vocabulary_.bytes(token.id).substr(depth), {token.id, node, n_chars}});
       }
     }
@@ -110,13 +112,18 @@ void walk_string_below(const TokenTrie& trie, Program& program, uint32_t node, T
 StateMask walk_text(const Vocabulary& vocabulary, Program& program, TermId term) {
   StateMask state;
   Rests rests(vocabulary);
+  std::vector<uint32_t> ends;
   const TokenTrie& trie = vocabulary.trie();
   walk_text_below(
       trie, program, 0, term,
       [&](uint32_t at) {
         for (const auto& token : trie.tokens(at)) state.sparse.push_back(token.id);
       },
-      [&](uint32_t at) { rests.add(at, 0, false); });
+      [&](uint32_t at) { ends.push_back(at); });
+  // Tokens that stay within may come whatever lies below; of free text that is nearly all of them.
+  TokenMask within(vocabulary.size());
+  for (const TokenId id : state.sparse) within.add(id);
+  for (const uint32_t at : ends) rests.add(at, 0, false, &within);
   state.rests = rests.trie();
   return state;
 }

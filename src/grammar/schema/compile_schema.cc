@@ -1,6 +1,7 @@
 #include "grammar/schema/compile_schema.h"
 
 #include <algorithm>
+#include <span>
 #include <unordered_map>
 
 #include "grammar/schema/shaper.h"
@@ -15,14 +16,19 @@ constexpr size_t kNodeBytes = 160;
 class Compiler {
  public:
   Compiler(const Json& schema, Program& program)
-      : program_(program), terms_(program.terms()), shaper_(schema, program.terms()) {}
+      : program_(program),
+        terms_(program.terms()),
+        shaper_(schema, program.terms()),
+        value_begin_(program.values.size()),
+        array_begin_(program.arrays.size()),
+        object_begin_(program.objects.size()) {}
 
   Result<void> compile() {
     const uint32_t root = value_of(shaper_.source().ref_of(shaper_.source().root()));
     // Values come one after another; each may add more.
-    for (size_t i = 0; i < refs_.size() && !failed(); ++i) fill(static_cast<uint32_t>(i));
+    for (size_t i = 0; i < refs_.size() && !failed(); ++i) fill(i);
     if (!failed()) find_live();
-    if (!failed() && !live_[root]) {
+    if (!failed() && !is_live(root)) {
       return Error::invalid("JSON schema: no value satisfies it");
     }
     if (!failed()) prune();
@@ -40,7 +46,8 @@ class Compiler {
 
   uint32_t value_of(Ref ref) {
     if (ref == kFalse) return kNone;
-    const auto [found, is_new] = values_.try_emplace(ref, static_cast<uint32_t>(refs_.size()));
+    const auto next = static_cast<uint32_t>(value_begin_ + refs_.size());
+    const auto [found, is_new] = values_.try_emplace(ref, next);
     if (is_new) {
       refs_.push_back(ref);
       program_.values.emplace_back();
@@ -49,8 +56,8 @@ class Compiler {
     return found->second;
   }
 
-  void fill(uint32_t value) {
-    const Shape& shape = shaper_.shape(refs_[value]);
+  void fill(size_t i) {
+    const Shape& shape = shaper_.shape(refs_[i]);
     if (failed()) return;
     std::vector<TermId> scalars{shape.number};
     if (shape.is_null) scalars.push_back(terms_.literal("null"));
@@ -61,7 +68,7 @@ class Compiler {
     node.string = shape.string;
     for (const ArrayShape& array : shape.arrays) node.arrays.push_back(add(array));
     for (const ObjectShape& object : shape.objects) node.objects.push_back(add(object));
-    program_.values[value] = std::move(node);
+    program_.values[value_begin_ + i] = std::move(node);
   }
 
   uint32_t add(const ArrayShape& shape) {
@@ -114,19 +121,19 @@ class Compiler {
 
   // Which values have any text: the least set, so that what needs itself has none.
   void find_live() {
-    live_.assign(program_.values.size(), false);
+    live_.assign(refs_.size(), false);
     for (bool changed = true; changed && !failed();) {
       changed = false;
-      for (uint32_t i = 0; i < live_.size(); ++i) {
+      for (size_t i = 0; i < live_.size(); ++i) {
         program_.budget().step();
-        if (live_[i] || !is_live(program_.values[i])) continue;
+        if (live_[i] || !is_live(program_.values[value_begin_ + i])) continue;
         live_[i] = true;
         changed = true;
       }
     }
   }
 
-  bool is_live(uint32_t value) const { return value != kNone && live_[value]; }
+  bool is_live(uint32_t value) const { return value != kNone && live_[value - value_begin_]; }
 
   bool is_live(const ValueNode& value) {
     return terms_.is_live(value.scalar) || terms_.is_live(value.string) ||
@@ -173,20 +180,20 @@ class Compiler {
 
   // Takes out what has no text, so that no way leads into it.
   void prune() {
-    for (ValueNode& value : program_.values) {
+    for (ValueNode& value : std::span(program_.values).subspan(value_begin_)) {
       if (!terms_.is_live(value.scalar)) value.scalar = kNever;
       if (!terms_.is_live(value.string)) value.string = kNever;
       std::erase_if(value.objects, [this](uint32_t id) { return !is_live(program_.objects[id]); });
       std::erase_if(value.arrays, [this](uint32_t id) { return !is_live(program_.arrays[id]); });
     }
-    for (ArrayNode& array : program_.arrays) {
+    for (ArrayNode& array : std::span(program_.arrays).subspan(array_begin_)) {
       array.n_max = longest(array);
       for (uint32_t& value : array.contains_prefix) {
         if (!is_live(value)) value = kNone;
       }
       if (!is_live(array.contains)) array.contains = kNone;
     }
-    for (ObjectNode& object : program_.objects) prune(object);
+    for (ObjectNode& object : std::span(program_.objects).subspan(object_begin_)) prune(object);
   }
 
   // Keys that can't come are left out of the tree; keys that need one of those can't come either.
@@ -220,17 +227,19 @@ class Compiler {
   Program& program_;
   Terms& terms_;
   Shaper shaper_;
+  // Where the schema's own part of the program begins.
+  const size_t value_begin_;
+  const size_t array_begin_;
+  const size_t object_begin_;
   std::unordered_map<Ref, uint32_t> values_;
-  std::vector<Ref> refs_;  // of each value
-  std::vector<bool> live_;
+  std::vector<Ref> refs_;   // of each value of its own
+  std::vector<bool> live_;  // likewise
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Program>> compile_schema(const Json& schema) {
-  auto program = std::make_unique<Program>();
-  MARU_TRY_VOID(Compiler(schema, *program).compile());
-  return program;
+Result<void> compile_schema(const Json& schema, Program& program) {
+  return Compiler(schema, program).compile();
 }
 
 }  // namespace maru::grammar
