@@ -98,7 +98,7 @@ Result<void> measure(const std::string& path, ThreadPool& pool, const kernels::K
     MARU_TRY(vocab, stages.time("vocabulary", [&] { return model::load_vocab(file.metadata()); }));
     MARU_TRY(tokenizer,
              stages.time("tokenizer", [&] { return text::Tokenizer::create(std::move(vocab)); }));
-    stages.time("token table", [&] { return engine::TokenTable(tokenizer); });
+    stages.time("token table", [&] { return engine::TokenTable(tokenizer, {}); });
     MARU_TRY(model, stages.time("weights", [&] {
       return model::load_model(file, {.pool = &pool, .kernels = isa});
     }));

@@ -152,7 +152,7 @@ void Engine::submit(SequenceId id, GenerateJob job) {
     return sink_(id, Failed{checked.error()});
   }
   const size_t n_prompt = job.prompt.size();
-  Started started{.n_prompt = n_prompt};
+  Started started{.n_prompt = n_prompt, .in_reasoning = job.in_reasoning};
   if (job.echo_prompt_ids) started.prompt_ids = job.prompt;
   if (job.max_tokens == 0) {
     sink_(id, std::move(started));

@@ -47,6 +47,7 @@ struct GenerateJob {
   std::shared_ptr<grammar::CompiledGrammar> grammar = {};
   // What the answer may repeat, at most as long as the context; helps to guess and nothing else.
   std::vector<TokenId> prediction = {};
+  bool in_reasoning = false;  // passed on by Started
 };
 
 // The log-probability of every id given those before it, and the likeliest tokens of the last rows.
@@ -93,6 +94,7 @@ enum class FinishReason { kStop, kLength, kCancelled };
 struct Started {
   size_t n_prompt = 0;
   std::vector<TokenId> prompt_ids = {};  // where echo_prompt_ids
+  bool in_reasoning = false;  // the prompt ends within reasoning that the answer goes on with
 };
 // A part of the prompt is evaluated, and more is to come.
 struct Progress {

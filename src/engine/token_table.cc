@@ -11,13 +11,19 @@ TokenTable::TokenTable(const std::vector<Token>& tokens) {
   }
 }
 
-TokenTable::TokenTable(const text::Tokenizer& tokenizer) {
+TokenTable::TokenTable(const text::Tokenizer& tokenizer,
+                       const std::function<bool(std::string_view)>& is_text) {
   end_.reserve(tokenizer.n_vocab());
   flags_.reserve(tokenizer.n_vocab());
   for (size_t i = 0; i < tokenizer.n_vocab(); ++i) {
     const auto id = static_cast<TokenId>(i);
+    const size_t begin = arena_.size();
     tokenizer.append_decoded(id, true, arena_);
-    add(tokenizer.is_control(id), tokenizer.is_eog(id));
+    const bool is_control = tokenizer.is_control(id);
+    const bool is_eog = tokenizer.is_eog(id);
+    const bool is_kept =
+        is_control && !is_eog && is_text && is_text(std::string_view(arena_).substr(begin));
+    add(is_control && !is_kept, is_eog);
   }
 }
 

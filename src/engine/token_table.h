@@ -3,6 +3,7 @@
 //
 // Made once at load from the Tokenizer; simulations make it by hand. Threads: immutable.
 #pragma once
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +24,10 @@ class TokenTable {
     bool is_eog = false;
   };
   explicit TokenTable(const std::vector<Token>& tokens);
-  explicit TokenTable(const text::Tokenizer& tokenizer);
+  // is_text: which control tokens are part of an answer's text all the same, unless they end it;
+  // null: none.
+  TokenTable(const text::Tokenizer& tokenizer,
+             const std::function<bool(std::string_view)>& is_text);
 
   size_t size() const { return flags_.size(); }
   // Control tokens are written out. Empty for ids that the vocabulary does not have: some models

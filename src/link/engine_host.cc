@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdlib>
 #include <mutex>
 #include <thread>
 
 #include "base/log.h"
 #include "engine/embedder.h"
+#include "link/answer_grammar.h"
 #include "link/grammar_cache.h"
 #include "link/harden.h"
 #include "link/host_io.h"
@@ -125,6 +127,18 @@ class EngineThread {
   std::thread thread_;
 };
 
+// An error about a tool's schema says whose it is.
+Error with_function_name(Error error, const Prompt& prompt) {
+  constexpr std::string_view kTools = "tools[";
+  const auto* chat = std::get_if<ChatPrompt>(&prompt);
+  if (chat == nullptr || !error.param.starts_with(kTools)) return error;
+  const size_t index = std::strtoul(error.param.c_str() + kTools.size(), nullptr, 10);
+  error.message =
+      fmt::format("function \"{}\": {}", chat->tools[index]["function"]["name"].get<std::string>(),
+                  error.message);
+  return error;
+}
+
 // The text of the message that continue_final_message goes on with.
 Result<std::string> final_message(const Json& messages) {
   const Json* last = messages.is_array() && !messages.empty() ? &messages.back() : nullptr;
@@ -196,8 +210,10 @@ class Host {
   }
 
   Result<text::Spans> render(const ChatPrompt& prompt, Json tokens, int64_t now) const;
-  Result<std::vector<TokenId>> encode_chat(const ChatPrompt& prompt, int64_t now) const;
-  Result<std::vector<TokenId>> encode(Prompt& prompt, std::optional<int64_t> now = {}) const;
+  std::vector<TokenId> encode_spans(const text::Spans& spans) const;
+  Result<std::vector<TokenId>> encode(Prompt& prompt) const;
+  // The prompt of a generation, and in the request's place of a grammar that of the whole answer.
+  Result<std::vector<TokenId>> encode_chat(GenerateRequest& request, bool& in_reasoning) const;
   Result<std::shared_ptr<grammar::CompiledGrammar>> compile(
       const std::optional<grammar::GrammarSpec>& spec);
   Result<void> need_tokenizer() const;
@@ -233,8 +249,11 @@ Result<text::Spans> Host::render(const ChatPrompt& prompt, Json tokens, int64_t 
     return loaded_.template_error ? *loaded_.template_error : no_chat_template_error();
   }
   const bool add_generation_prompt = prompt.add_generation_prompt && !prompt.continue_final_message;
-  MARU_TRY(spans, loaded_.chat_template->render({.messages = prompt.messages,
-                                                 .tools = prompt.tools,
+  Json messages = prompt.messages;
+  Json tools = prompt.tools;
+  if (loaded_.shape) loaded_.shape->prepare(messages, tools);
+  MARU_TRY(spans, loaded_.chat_template->render({.messages = std::move(messages),
+                                                 .tools = std::move(tools),
                                                  .add_generation_prompt = add_generation_prompt,
                                                  .tokens = std::move(tokens),
                                                  .kwargs = prompt.template_kwargs,
@@ -245,8 +264,7 @@ Result<text::Spans> Host::render(const ChatPrompt& prompt, Json tokens, int64_t 
 }
 
 // A template writes BOS itself, or leaves it to the tokenizer: either way there is one.
-Result<std::vector<TokenId>> Host::encode_chat(const ChatPrompt& prompt, int64_t now) const {
-  MARU_TRY(spans, render(prompt, loaded_.template_tokens, now));
+std::vector<TokenId> Host::encode_spans(const text::Spans& spans) const {
   std::vector<TokenId> ids = loaded_.tokenizer->encode(spans, false);
   const text::Vocab& vocab = loaded_.tokenizer->vocab();
   const bool lacks_bos = vocab.add_bos && vocab.bos && (ids.empty() || ids[0] != *vocab.bos);
@@ -254,15 +272,29 @@ Result<std::vector<TokenId>> Host::encode_chat(const ChatPrompt& prompt, int64_t
   return ids;
 }
 
-Result<std::vector<TokenId>> Host::encode(Prompt& prompt, std::optional<int64_t> now) const {
+Result<std::vector<TokenId>> Host::encode(Prompt& prompt) const {
   if (const auto* chat = std::get_if<ChatPrompt>(&prompt)) {
-    return encode_chat(*chat, now.value_or(clock_.unix_seconds()));
+    MARU_TRY(spans, render(*chat, loaded_.template_tokens, clock_.unix_seconds()));
+    return encode_spans(spans);
   }
   if (const auto* text = std::get_if<TextPrompt>(&prompt)) {
     return loaded_.tokenizer->encode(
         text->text, {.parse_special = text->parse_special, .add_special = text->add_special});
   }
   return std::move(std::get<TokensPrompt>(prompt).ids);
+}
+
+Result<std::vector<TokenId>> Host::encode_chat(GenerateRequest& request, bool& in_reasoning) const {
+  const auto& chat = std::get<ChatPrompt>(request.prompt);
+  MARU_TRY(spans, render(chat, loaded_.template_tokens,
+                         request.now_unix_seconds.value_or(clock_.unix_seconds())));
+  if (loaded_.shape) {
+    const auto state = loaded_.shape->reasoning_state(spans, chat.continue_final_message);
+    in_reasoning = state == text::ReasoningState::kOpen;
+    MARU_TRY(whole, answer_grammar(*loaded_.shape, state, request, chat.tools));
+    request.grammar = std::move(whole);
+  }
+  return encode_spans(spans);
 }
 
 Result<std::shared_ptr<grammar::CompiledGrammar>> Host::compile(
@@ -273,8 +305,11 @@ Result<std::shared_ptr<grammar::CompiledGrammar>> Host::compile(
 
 Result<void> Host::serve(RequestId id, GenerateRequest& request) {
   MARU_TRY_VOID(need_text_engine());
-  MARU_TRY(grammar, compile(request.grammar));
-  MARU_TRY(ids, encode(request.prompt, request.now_unix_seconds));
+  bool in_reasoning = false;
+  const bool is_chat = std::holds_alternative<ChatPrompt>(request.prompt);
+  MARU_TRY(ids, is_chat ? encode_chat(request, in_reasoning) : encode(request.prompt));
+  auto grammar = compile(request.grammar);
+  if (!grammar.ok()) return with_function_name(std::move(grammar).error(), request.prompt);
   auto prediction = loaded_.tokenizer->encode(request.prediction, {});
   engine_->post({id, engine::GenerateJob{.prompt = std::move(ids),
                                          .sampling = std::move(request.sampling),
@@ -286,8 +321,9 @@ Result<void> Host::serve(RequestId id, GenerateRequest& request) {
                                          .echo_prompt_ids = request.echo_prompt_ids,
                                          .want_progress = request.want_progress,
                                          .claim = std::move(request.claim),
-                                         .grammar = std::move(grammar),
-                                         .prediction = std::move(prediction)}});
+                                         .grammar = *std::move(grammar),
+                                         .prediction = std::move(prediction),
+                                         .in_reasoning = in_reasoning}});
   return {};
 }
 

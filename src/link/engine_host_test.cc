@@ -34,7 +34,7 @@ Result<std::unique_ptr<LoadedModel>> load_fake(const LoadRequest& load,
     loaded->chat_template = std::move(chat_template);
   }
   if (load.vocab_only) return loaded;
-  loaded->tokens.emplace(*loaded->tokenizer);
+  loaded->tokens.emplace(*loaded->tokenizer, nullptr);
   loaded->model = std::make_unique<engine::FakeModel>(loaded->card.n_vocab);
   loaded->embeddings = model::embed_with_decoder(*loaded->model, model::Pooling::kLast);
   loaded->engine_options = {.n_ctx = 256, .n_blocks = 16};

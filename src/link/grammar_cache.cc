@@ -18,7 +18,7 @@ Result<std::shared_ptr<grammar::CompiledGrammar>> GrammarCache::get(
   auto grammar = grammar::CompiledGrammar::make(spec, vocabulary_);
   if (!grammar.ok()) {
     Error error = std::move(grammar).error();
-    error.param = kGrammarParam;
+    if (error.param.empty()) error.param = kGrammarParam;
     return error;
   }
   kept_.push_front({spec, *grammar});
@@ -28,7 +28,7 @@ Result<std::shared_ptr<grammar::CompiledGrammar>> GrammarCache::get(
 
 void GrammarCache::forget_old() {
   size_t n_bytes = 0;
-  for (const Kept& kept : kept_) n_bytes += kept.grammar->n_bytes() + kept.spec.source.size();
+  for (const Kept& kept : kept_) n_bytes += kept.grammar->n_bytes() + kept.spec.n_bytes();
   while (kept_.size() > 1 && (n_bytes > kGrammarCacheBytesMax || kept_.size() > kGrammarCacheMax)) {
     n_bytes -= std::min(n_bytes, kept_.back().grammar->n_bytes());
     kept_.pop_back();

@@ -35,6 +35,31 @@ Json special_tokens(const text::Vocab& vocab) {
   return tokens;
 }
 
+// A template that cannot be used is no hindrance to all that needs none.
+Result<void> load_template(LoadedModel& loaded) {
+  MARU_TRY(source, loaded.file->metadata().get_string_or("tokenizer.chat_template", ""));
+  if (source.empty()) return {};
+  loaded.card.template_sha256 = sha256_hex(source);
+  auto chat_template = text::ChatTemplate::parse(source);
+  if (!chat_template.ok()) {
+    loaded.template_error = chat_template.error();
+    log_warning("the model's chat template cannot be used: {}", chat_template.error().message);
+    return {};
+  }
+  loaded.chat_template = std::move(chat_template).value();
+  loaded.card.has_chat_template = true;
+  const auto has_token = [&](std::string_view text) {
+    const auto ids = loaded.tokenizer->encode(text, {.parse_special = true});
+    return ids.size() == 1 && loaded.tokenizer->decode(ids) == text;
+  };
+  loaded.shape =
+      text::ChatShape::find(*loaded.chat_template, source, loaded.template_tokens, has_token);
+  const text::AnswerFormat& format = loaded.shape->format();
+  if (format.calls != nullptr) loaded.card.call_format = format.calls->name;
+  if (format.reasoning != nullptr) loaded.card.reasoning_format = format.reasoning->name;
+  return {};
+}
+
 // What is of text: tokenizer, chat template and, for an engine that generates, the token table. May
 // run beside load_weights(), which touches other members.
 Result<void> load_text(LoadedModel& loaded, bool for_engine) {
@@ -43,17 +68,12 @@ Result<void> load_text(LoadedModel& loaded, bool for_engine) {
   loaded.template_tokens = special_tokens(vocab);
   MARU_TRY(tokenizer, text::Tokenizer::create(std::move(vocab)));
   loaded.tokenizer = std::move(tokenizer);
-  if (for_engine) loaded.tokens.emplace(*loaded.tokenizer);
-  MARU_TRY(source, metadata.get_string_or("tokenizer.chat_template", ""));
-  if (source.empty()) return {};
-  loaded.card.template_sha256 = sha256_hex(source);
-  auto chat_template = text::ChatTemplate::parse(source);
-  if (chat_template.ok()) {
-    loaded.chat_template = std::move(chat_template).value();
-    loaded.card.has_chat_template = true;
-  } else {
-    loaded.template_error = chat_template.error();
-    log_warning("the model's chat template cannot be used: {}", chat_template.error().message);
+  MARU_TRY_VOID(load_template(loaded));
+  if (for_engine) {
+    const auto format = loaded.shape ? loaded.shape->format() : text::AnswerFormat{};
+    loaded.tokens.emplace(*loaded.tokenizer, [&format](std::string_view text) {
+      return text::is_part_of(format, text);
+    });
   }
   return {};
 }

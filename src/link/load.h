@@ -12,6 +12,7 @@
 #include "link/messages.h"
 #include "model/embedding.h"
 #include "model/model.h"
+#include "text/chat_shape.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -31,7 +32,8 @@ struct LoadedModel {
   ModelCard card;
   std::optional<text::Tokenizer> tokenizer;
   std::optional<text::ChatTemplate> chat_template;
-  std::optional<Error> template_error;  // why the model's own template cannot be used
+  std::optional<text::ChatShape> shape;  // of the model's own template
+  std::optional<Error> template_error;   // why the model's own template cannot be used
   Json template_tokens = Json::object();
   engine::EngineOptions engine_options;
   std::optional<engine::TokenTable> tokens;

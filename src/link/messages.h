@@ -67,6 +67,9 @@ struct ModelCard {
   bool generates = true;             // false: an encoder, which makes embeddings and no text
   // "mean", "cls" or "last"; "rank": it scores pairs of texts; empty: the model does not say.
   std::string pooling = {};
+  // Rows of text/answer_format.h; empty: none.
+  std::string call_format = {};
+  std::string reasoning_format = {};
   double load_seconds = 0;
   std::string sandbox = {};  // the protection reached: "none", or for example "seccomp"
 };
@@ -89,6 +92,16 @@ struct TokensPrompt {
 };
 using Prompt = std::variant<ChatPrompt, TextPrompt, TokensPrompt>;
 
+// Which of a chat prompt's tools an answer may call, and how often.
+struct CallRule {
+  size_t n_min = 0;
+  size_t n_max = 0;                     // 0: it may not call any
+  std::vector<std::string> names = {};  // of functions
+  bool operator==(const CallRule&) const = default;
+};
+inline constexpr size_t kToolsMax = 128;
+inline constexpr size_t kCallsMax = 32;  // of one answer
+
 struct GenerateRequest {
   Prompt prompt = {};
   engine::SamplingParams sampling = {};
@@ -99,8 +112,10 @@ struct GenerateRequest {
   bool want_progress = false;    // Progress after each step that leaves some of the prompt
   std::string cache_salt = {};   // from the caller's rights; KV is shared between equal salts only
   bool keep_kv = true;           // after the end, for later prompts that begin alike
-  std::optional<grammar::GrammarSpec> grammar = {};  // what the answer must look like
-  engine::Claim claim = {};  // whose it is, from the caller's rights, and how urgent
+  // What the answer must look like; beside calls, what its text must.
+  std::optional<grammar::GrammarSpec> grammar = {};
+  std::optional<CallRule> calls = {};  // absent: no tools are in play
+  engine::Claim claim = {};            // whose it is, from the caller's rights, and how urgent
   std::optional<int64_t> now_unix_seconds = {};  // for the template; absent: the engine's clock
   std::string prediction = {};                   // text that the answer may repeat
 };

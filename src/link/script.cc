@@ -39,7 +39,9 @@ Result<ModelCard> parse_card(const Json& given) {
                                    {"has_chat_template", true},
                                    {"d_model", 8},
                                    {"generates", true},
-                                   {"pooling", "mean"}},
+                                   {"pooling", "mean"},
+                                   {"call_format", ""},
+                                   {"reasoning_format", ""}},
                                   given);
   Fields fields(json, "card");
   ModelCard card;
@@ -54,6 +56,8 @@ Result<ModelCard> parse_card(const Json& given) {
   card.generates = fields.boolean("generates");
   card.pooling = fields.text("pooling");
   if (!model::pooling_from_name(card.pooling)) fields.fail("pooling", "mean, cls, last or empty");
+  card.call_format = fields.text("call_format");
+  card.reasoning_format = fields.text("reasoning_format");
   card.isa = "none";
   card.sandbox = "none";
   if (card.n_vocab < 257) fields.fail("n_vocab", "at least 257");

@@ -143,6 +143,28 @@ Result<std::optional<grammar::GrammarSpec>> decode_grammar(const Json& value) {
   return std::optional(std::move(spec));
 }
 
+Json calls_json(const std::optional<CallRule>& calls) {
+  if (!calls) return nullptr;
+  return {{"n_min", calls->n_min}, {"n_max", calls->n_max}, {"names", calls->names}};
+}
+
+Result<std::optional<CallRule>> decode_calls(const Json& value) {
+  if (value.is_null()) return std::optional<CallRule>();
+  Fields fields(value, "calls");
+  CallRule calls;
+  calls.n_min = fields.count("n_min", kCallsMax);
+  calls.n_max = fields.count("n_max", kCallsMax);
+  for (const Json& name : fields.array("names", kToolsMax)) {
+    if (!name.is_string()) {
+      fields.fail("names", "an array of strings");
+      break;
+    }
+    calls.names.push_back(name.get<std::string>());
+  }
+  MARU_TRY_VOID(fields.finish());
+  return std::optional(std::move(calls));
+}
+
 // One put() and one get_() per command; `out` and `fields` already hold type and id.
 
 void put(Json& out, const Hello& hello) { out["version"] = hello.version; }
@@ -172,6 +194,7 @@ void put(Json& out, const GenerateRequest& request) {
   out["echo_prompt_ids"] = request.echo_prompt_ids;
   out["want_progress"] = request.want_progress;
   out["grammar"] = grammar_json(request.grammar);
+  out["calls"] = calls_json(request.calls);
   out["cache_salt"] = request.cache_salt;
   out["keep_kv"] = request.keep_kv;
   out["prediction_base64"] = encode_base64(request.prediction);
@@ -264,6 +287,12 @@ Command get_generate(Fields& fields) {
     request.grammar = std::move(grammar).value();
   } else {
     fields.fail(std::move(grammar).error());
+  }
+  auto calls = decode_calls(fields.any("calls"));
+  if (calls.ok()) {
+    request.calls = std::move(calls).value();
+  } else {
+    fields.fail(std::move(calls).error());
   }
   request.cache_salt = fields.text("cache_salt");
   request.keep_kv = fields.boolean("keep_kv");

@@ -113,11 +113,14 @@ void put(Json& out, const ModelCard& card) {
   out["template_sha256"] = card.template_sha256;
   out["generates"] = card.generates;
   out["pooling"] = card.pooling;
+  out["call_format"] = card.call_format;
+  out["reasoning_format"] = card.reasoning_format;
   out["load_seconds"] = card.load_seconds;
 }
 void put(Json& out, const Started& started) {
   out["n_prompt"] = started.n_prompt;
   out["prompt_ids"] = started.prompt_ids;
+  out["in_reasoning"] = started.in_reasoning;
 }
 void put(Json& out, const Progress& progress) {
   out["n_evaluated"] = progress.n_evaluated;
@@ -222,6 +225,8 @@ EventBody get_card(Fields& fields) {
   card.template_sha256 = fields.text("template_sha256");
   card.generates = fields.boolean("generates");
   card.pooling = fields.text("pooling");
+  card.call_format = fields.text("call_format");
+  card.reasoning_format = fields.text("reasoning_format");
   card.load_seconds = fields.number("load_seconds");
   return card;
 }
@@ -229,6 +234,7 @@ EventBody get_started(Fields& fields) {
   Started started;
   started.n_prompt = fields.count("n_prompt");
   started.prompt_ids = fields.ids("prompt_ids", kWireIdsMax);
+  started.in_reasoning = fields.boolean("in_reasoning");
   return started;
 }
 EventBody get_progress(Fields& fields) {

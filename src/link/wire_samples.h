@@ -30,6 +30,7 @@ inline std::vector<Command> sample_commands() {
   chat_request.prediction = "def f(x):\n";
   chat_request.grammar = {grammar::GrammarKind::kChoice, "s", {"a", "b"}};
   chat_request.now_unix_seconds = 1'764'316'800;
+  chat_request.calls = {1, 2, {"f", "g"}};
   chat_request.claim = {"u1", 7, engine::WorkClass::kBackground};
   GenerateRequest text_request{.prompt = TextPrompt{"half \xEB\xA7", true, false}};
   text_request.echo_prompt_ids = true;
@@ -72,12 +73,14 @@ inline std::vector<EventBody> sample_events() {
   card.template_sha256 = "e3b0";
   card.generates = false;
   card.pooling = "mean";
+  card.call_format = "hermes";
+  card.reasoning_format = "think";
   card.load_seconds = 0.25;
   card.sandbox = "seccomp";
   Delta delta{"안", {5}, {{{5, -0.5f, "\xEC\x95"}, {{5, -0.5f, "\xEC\x95"}, {6, -2.25f, "b"}}}}};
   return {Hello{},
           card,
-          Started{3, {1, 2, 3}},
+          Started{3, {1, 2, 3}, true},
           Progress{2, 1, 3, 0.5},
           delta,
           Done{FinishReason::kLength, "끝", {3, 1, 2, 5, 4, 0.5, 0.25, 0.125}},

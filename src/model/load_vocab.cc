@@ -199,6 +199,14 @@ void find_end_tokens(Vocab& vocab) {
   }
   if (vocab.eos) add(*vocab.eos);
   if (vocab.eot) add(*vocab.eot);
+  // Where an answer has several messages (harmony), <|end|> ends one of them only.
+  const auto is = [&](std::string_view text) {
+    return [&vocab, text](TokenId id) { return vocab.pieces[static_cast<size_t>(id)] == text; };
+  };
+  if (std::ranges::any_of(vocab.eog, is("<|return|>")) &&
+      std::ranges::any_of(vocab.eog, is("<|call|>"))) {
+    std::erase_if(vocab.eog, is("<|end|>"));
+  }
 }
 
 }  // namespace

@@ -18,7 +18,6 @@ constexpr FieldUse kRefused = FieldUse::kRefused;
 constexpr FieldUse kIgnored = FieldUse::kIgnored;
 constexpr double kTokensMax = 1 << 20;
 constexpr double kAnyInteger = 18446744073709551615.0;
-constexpr std::string_view kNoTools = "tools are not supported yet";
 
 // Sorted by kind: what to generate, how to draw, what is refused, what has no effect.
 constexpr auto kTable = std::to_array<FieldRow>({
@@ -153,24 +152,30 @@ constexpr auto kTable = std::to_array<FieldRow>({
 
     {.name = "tools",
      .endpoints = kChatEndpoint,
-     .use = kRefused,
-     .neutral = "[[]]",
-     .note = kNoTools},
+     .type = kArray,
+     .note = "at most 128 of type function; names of 1 to 64 letters, digits, _ and -, none twice; "
+             "parameters a JSON schema (docs/grammars.md) of at most 64 KiB that calls are held "
+             "to; see docs/tools.md"},
     {.name = "tool_choice",
      .endpoints = kChatEndpoint,
-     .use = kRefused,
-     .neutral = R"(["none","auto"])",
-     .note = kNoTools},
+     .type = kStringOrObject,
+     .note = "`none`, `auto` (the default), `required`, a function or allowed_tools; enforced"},
+    {.name = "parallel_tool_calls",
+     .endpoints = kChatEndpoint,
+     .type = kBool,
+     .initial = "true",
+     .note = "false: at most one call; true: at most 32, where the model's template has several"},
+
     {.name = "functions",
      .endpoints = kChatEndpoint,
      .use = kRefused,
      .neutral = "[[]]",
-     .note = kNoTools},
+     .note = "use tools, which took their place"},
     {.name = "function_call",
      .endpoints = kChatEndpoint,
      .use = kRefused,
      .neutral = R"(["none","auto"])",
-     .note = kNoTools},
+     .note = "use tool_choice, which took its place"},
     {.name = "modalities",
      .endpoints = kChatEndpoint,
      .use = kRefused,
@@ -271,7 +276,6 @@ constexpr auto kTable = std::to_array<FieldRow>({
     {.name = "safety_identifier", .use = kIgnored},
     {.name = "prompt_cache_key", .use = kIgnored, .note = "the cache is keyed by the server alone"},
     {.name = "cache_salt", .use = kIgnored, .note = "the cache is keyed by the server alone"},
-    {.name = "parallel_tool_calls", .endpoints = kChatEndpoint, .use = kIgnored},
     {.name = "reasoning_effort", .endpoints = kChatEndpoint, .use = kIgnored},
     {.name = "verbosity", .endpoints = kChatEndpoint, .use = kIgnored},
 });
@@ -306,6 +310,8 @@ bool has_type(const Json& value, FieldType type) {
       return value.is_object();
     case kStringOrArray:
       return value.is_string() || value.is_array();
+    case kStringOrObject:
+      return value.is_string() || value.is_object();
     case kAny:
       return true;
   }
@@ -328,6 +334,8 @@ std::string_view type_text(FieldType type) {
       return "an object";
     case kStringOrArray:
       return "a string or an array";
+    case kStringOrObject:
+      return "a string or an object";
     case kAny:
       return "anything";
   }

@@ -30,7 +30,17 @@ inline constexpr unsigned kVectorEndpoints = kEmbeddingsEndpoint | kRerankEndpoi
 inline constexpr size_t kEmbedInputsMax = 2048;
 inline constexpr size_t kRerankDocumentsMax = 2048;
 
-enum class FieldType { kBool, kInteger, kNumber, kString, kArray, kObject, kStringOrArray, kAny };
+enum class FieldType {
+  kBool,
+  kInteger,
+  kNumber,
+  kString,
+  kArray,
+  kObject,
+  kStringOrArray,
+  kStringOrObject,
+  kAny
+};
 
 enum class FieldUse {
   kHonoured,

@@ -5,6 +5,7 @@
 // test fails instead of hanging.
 #pragma once
 #include <arpa/inet.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -160,6 +161,22 @@ inline std::string TestReply::header(std::string_view name) const {
   if (found == std::string::npos) return {};
   const size_t begin = found + name.size() + 4;
   return head.substr(begin, head.find("\r\n", begin) - begin);
+}
+
+// The JSON of each "data: " line; [DONE] becomes the string.
+inline std::vector<Json> events_of(const TestReply& reply) {
+  std::vector<Json> events;
+  std::string_view text = reply.body;
+  while (!text.empty()) {
+    const size_t end = text.find("\n\n");
+    EXPECT_TRUE(text.starts_with("data: "));
+    EXPECT_NE(end, std::string_view::npos);
+    if (end == std::string_view::npos) break;
+    const std::string_view data = text.substr(6, end - 6);
+    events.push_back(data == "[DONE]" ? Json("[DONE]") : Json::parse(data));
+    text.remove_prefix(end + 2);
+  }
+  return events;
 }
 
 // Options of a server for tests: any free port, the system's clock and randomness.

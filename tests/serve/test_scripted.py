@@ -99,10 +99,9 @@ def test_errors_have_the_official_shape(scripted):
     assert missing.value.code == "model_not_found"
     assert model in missing.value.message
     assert "maru pull" in missing.value.message
-    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
-    with pytest.raises(openai.BadRequestError) as tools:
-        create(model=model, messages=HI, tools=[tool])
-    assert tools.value.param == "tools"
+    with pytest.raises(openai.BadRequestError) as functions:
+        create(model=model, messages=HI, functions=[{"name": "f"}])
+    assert functions.value.param == "functions"
 
 
 def test_chat_with_a_base_model_says_what_works(scripted):

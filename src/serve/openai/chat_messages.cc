@@ -45,26 +45,48 @@ Result<std::string> read_content_parts(const Json& parts, const std::string& whe
   return text;
 }
 
+// Arguments deeper than that stay text: they are a part of what goes to the engine.
+constexpr size_t kArgumentsDepthMax = 48;
+
+// Text that is no JSON object stays text: it is what the model once wrote.
+Result<Json> read_arguments(const Json& arguments, const std::string& where) {
+  if (arguments.is_null() || arguments == "") return Json::object();
+  if (arguments.is_object()) return arguments;
+  if (!arguments.is_string()) {
+    return Error::invalid(where + " must be the text of a JSON object", where);
+  }
+  auto parsed = parse_json(arguments.get_ref<const std::string&>(), kArgumentsDepthMax);
+  return parsed.ok() && parsed->is_object() ? *std::move(parsed) : arguments;
+}
+
 // Each call: {"id", "type": "function", "function": {"name", "arguments": JSON text or object}}.
 Result<Json> read_tool_calls(const Json& calls, const std::string& where) {
-  const Error malformed = Error::invalid(
-      where + " must be an array of objects with function.name and function.arguments", where);
-  if (!calls.is_array()) return malformed;
-  Json out = calls;
-  for (Json& call : out) {
-    if (!call.is_object() || !call.contains("function")) return malformed;
-    Json& function = call["function"];
-    if (!function.is_object() || !function.contains("name") || !function["name"].is_string()) {
-      return malformed;
+  if (!calls.is_array() || calls.size() > kHistoryCallsMax) {
+    return Error::invalid(
+        fmt::format("{} must be an array of at most {} calls", where, kHistoryCallsMax), where);
+  }
+  Json out = Json::array();
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const std::string at = fmt::format("{}[{}]", where, i);
+    const Json& call = calls[i];
+    const Json function = call.is_object() ? call.value("function", Json()) : Json();
+    const Json name = function.is_object() ? function.value("name", Json()) : Json();
+    if (!name.is_string() || call.value("type", Json("function")) != "function") {
+      return Error::invalid(
+          at + R"( must be like {"id": "...", "type": "function", "function": {"name": "...", )"
+               R"("arguments": "{...}"}})",
+          at);
     }
-    if (!function.contains("arguments")) continue;
-    if (function["arguments"].is_string()) {
-      // Text that is no JSON object stays text: it is what the model once wrote.
-      auto arguments = parse_json(function["arguments"].get<std::string>());
-      if (arguments.ok() && arguments->is_object()) function["arguments"] = *std::move(arguments);
-    } else if (!function["arguments"].is_object()) {
-      return malformed;
+    MARU_TRY(arguments,
+             read_arguments(function.value("arguments", Json()), at + ".function.arguments"));
+    Json checked = Json::object();
+    if (call.contains("id") && !call["id"].is_null()) {
+      if (!call["id"].is_string()) return Error::invalid(at + ".id must be a string", at + ".id");
+      checked["id"] = call["id"];
     }
+    checked["type"] = "function";
+    checked["function"] = {{"name", name}, {"arguments", std::move(arguments)}};
+    out.push_back(std::move(checked));
   }
   return out;
 }
@@ -82,6 +104,7 @@ Result<Json> read_message(const Json& message, const std::string& where, Fields&
   out["role"] = *role == "developer" ? Json("system") : *role;
   bool has_content = false;
   bool has_calls = false;
+  const bool is_assistant = *role == "assistant";
   for (const auto& [key, value] : message.items()) {
     const std::string key_where = where + "." + key;
     if (key == "role" || value.is_null()) continue;
@@ -89,18 +112,25 @@ Result<Json> read_message(const Json& message, const std::string& where, Fields&
       has_content = true;
       MARU_TRY(text, read_content(value, key_where));
       out["content"] = std::move(text);
-    } else if (key == "tool_calls") {
+    } else if (key == "tool_calls" && is_assistant) {
       MARU_TRY(calls, read_tool_calls(value, key_where));
       has_calls = !calls.empty();
       if (has_calls) out["tool_calls"] = std::move(calls);
     } else if (std::ranges::find(kTextKeys, key) != kTextKeys.end()) {
       if (!value.is_string()) return Error::invalid(key_where + " must be a string", key_where);
-      out[key] = value;
+      out[key == "reasoning" ? "reasoning_content" : key] = value;
+    } else if (key == "function_call") {
+      return Error::invalid(key_where + ": use tool_calls, which took its place", key_where);
     } else {
       fields.ignore("messages[]." + key);
     }
   }
-  if (!has_content && !(has_calls && *role == "assistant")) {
+  // What a tool gave may be nothing.
+  if (!has_content && *role == "tool") {
+    out["content"] = "";
+    return out;
+  }
+  if (!has_content && !has_calls) {
     return Error::invalid(where + ".content is required (null only beside tool_calls)",
                           where + ".content");
   }

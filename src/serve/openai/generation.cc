@@ -1,6 +1,8 @@
 // serve/openai/generation.cc - see generation.h.
 #include "serve/openai/generation.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 #include <variant>
@@ -8,6 +10,14 @@
 #include "serve/openai/engine_wait.h"
 
 namespace maru::serve::openai {
+namespace {
+
+// Unique: the answer's own id is, and the rest tells its calls apart.
+std::string call_id(const ReplyHead& head, size_t choice, size_t call) {
+  return fmt::format("call_{}{:02}{:02}", head.id.substr(head.id.find('-') + 1, 20), choice, call);
+}
+
+}  // namespace
 
 Result<std::vector<std::string>> read_echoes(const GenerateJob& job, link::Client& client) {
   std::vector<std::string> echoes;
@@ -33,7 +43,10 @@ Generation::Generation(GenerateJob job, ReplyHead head, AnswerSource source,
       client_(std::move(client)),
       writer_(std::move(writer)),
       stopwatch_(std::move(stopwatch)),
+      format_{text::find_call_format(client_->card().call_format),
+              text::find_reasoning_format(client_->card().reasoning_format)},
       choices_(job_.prompts.size() * job_.n),
+      parsers_(choices_.size()),
       token_ns_(choices_.size(), 0) {
   for (size_t i = 0; i < choices_.size() && !echoes_.empty(); ++i) {
     choices_[i].text = echoes_[i / job_.n];
@@ -71,8 +84,8 @@ void Generation::on_event(size_t index, link::GenerateEvent event) {
   {
     const std::lock_guard lock(mutex_);
     if (is_over_) return;
-    if (std::holds_alternative<link::Started>(event)) {
-      on_started(index);
+    if (const auto* started = std::get_if<link::Started>(&event)) {
+      on_started(index, started->in_reasoning);
     } else if (const auto* progress = std::get_if<link::Progress>(&event)) {
       writer_->write(progress_event(head_, index, *progress));
     } else if (const auto* delta = std::get_if<link::Delta>(&event)) {
@@ -88,7 +101,14 @@ void Generation::on_event(size_t index, link::GenerateEvent event) {
   if (must_cancel) cancel_all();
 }
 
-void Generation::on_started(size_t index) {
+void Generation::on_started(size_t index, bool in_reasoning) {
+  if (job_.endpoint == kChatEndpoint) {
+    const link::GenerateRequest& request = job_.prompts[index / job_.n];
+    text::AnswerParser::Options options{.in_reasoning = in_reasoning,
+                                        .canonical = request.grammar.has_value()};
+    if (request.calls && request.calls->n_max > 0) options.names = request.calls->names;
+    parsers_[index].emplace(format_, std::move(options));
+  }
   if (!job_.stream) return;
   if (!is_streaming_) writer_->start_stream(stream_head());
   is_streaming_ = true;
@@ -98,7 +118,8 @@ void Generation::on_started(size_t index) {
                             is_first ? std::span(job_.ignored) : std::span<const std::string>{}));
   Choice& choice = choices_[index];
   if (choice.text.empty()) return;
-  writer_->write(delta_event(head_, index, choice.text, {}, 0));
+  const text::AnswerPart echo{text::AnswerPart::kContent, choice.text};
+  writer_->write(part_event(head_, index, choice, echo, {}));
   choice.n_offset = count_characters(choice.text);
 }
 
@@ -125,17 +146,47 @@ void Generation::count_unfinished(RequestMetrics::Outcome outcome) {
 
 void Generation::on_delta(size_t index, const link::Delta& delta) {
   if (!delta.ids.empty()) measure(index);
+  text::AnswerParts parts;
+  if (auto& parser = parsers_[index]) {
+    if (parser->in_reasoning()) choices_[index].n_reasoning += delta.ids.size();
+    parser->feed(delta.text, parts);
+  } else if (!delta.text.empty()) {
+    parts.push_back({text::AnswerPart::kContent, delta.text});
+  }
+  add_parts(index, parts, delta.logprobs);
+}
+
+void Generation::add_parts(size_t index, const text::AnswerParts& parts,
+                           std::span<const link::TokenLogprob> logprobs) {
   Choice& choice = choices_[index];
-  if (!job_.stream || job_.receipt_request) {
-    choice.text += delta.text;
-    choice.logprobs.insert(choice.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
+  const bool keeps = !job_.stream || job_.receipt_request;
+  const auto send = [&](const text::AnswerPart& part) {
+    if (job_.stream) writer_->write(part_event(head_, index, choice, part, logprobs));
+    // Tokens of several parts come with the first.
+    if (keeps) choice.logprobs.insert(choice.logprobs.end(), logprobs.begin(), logprobs.end());
+    for (const link::TokenLogprob& token : logprobs) {
+      choice.n_offset += count_characters(token.chosen.bytes);
+    }
+    logprobs = {};
+  };
+  for (const text::AnswerPart& part : parts) {
+    switch (part.kind) {
+      case text::AnswerPart::kContent:
+        if (keeps) choice.text += part.text;
+        break;
+      case text::AnswerPart::kReasoning:
+        if (keeps) choice.reasoning += part.text;
+        break;
+      case text::AnswerPart::kCall:
+        choice.calls.push_back({call_id(head_, index, choice.calls.size()), part.text, {}});
+        break;
+      case text::AnswerPart::kArguments:
+        if (keeps) choice.calls.back().arguments += part.text;
+        break;
+    }
+    send(part);
   }
-  if (!job_.stream) return;
-  if (delta.text.empty() && delta.logprobs.empty()) return;
-  writer_->write(delta_event(head_, index, delta.text, delta.logprobs, choice.n_offset));
-  for (const link::TokenLogprob& token : delta.logprobs) {
-    choice.n_offset += count_characters(token.chosen.bytes);
-  }
+  if (!logprobs.empty()) send({});
 }
 
 void Generation::on_done(size_t index, const link::Done& done) {
@@ -143,6 +194,11 @@ void Generation::on_done(size_t index, const link::Done& done) {
     return fail(Error::unavailable("the generation was cancelled by the server"));
   }
   Choice& choice = choices_[index];
+  if (auto& parser = parsers_[index]) {
+    text::AnswerParts parts;
+    parser->finish(parts);
+    add_parts(index, parts, {});
+  }
   choice.finish = done.reason;
   choice.usage = done.usage;
   ++n_done_;
@@ -153,7 +209,7 @@ void Generation::on_done(size_t index, const link::Done& done) {
   if (job_.stream) {
     const std::optional<Closing> last =
         is_last ? std::optional(closing(job_.receipt_request ? choices_text() : "")) : std::nullopt;
-    writer_->write(finish_event(head_, index, done.reason, last ? &*last : nullptr));
+    writer_->write(finish_event(head_, index, choice, last ? &*last : nullptr));
   }
   if (is_last) complete();
 }

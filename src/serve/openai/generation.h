@@ -46,8 +46,11 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
  private:
   void on_event(size_t index, link::GenerateEvent event);
-  void on_started(size_t index);
+  void on_started(size_t index, bool in_reasoning);
   void on_delta(size_t index, const link::Delta& delta);
+  // Adds what an answer has come to; a stream gets it at once.
+  void add_parts(size_t index, const text::AnswerParts& parts,
+                 std::span<const link::TokenLogprob> logprobs);
   void measure(size_t index);
   void count_unfinished(RequestMetrics::Outcome outcome);
   void on_done(size_t index, const link::Done& done);
@@ -66,9 +69,12 @@ class Generation : public std::enable_shared_from_this<Generation> {
   const std::shared_ptr<link::Client> client_;
   const std::shared_ptr<ResponseWriter> writer_;
   const Stopwatch stopwatch_;
+  const text::AnswerFormat format_;  // of the model
 
   std::mutex mutex_;
-  std::vector<Choice> choices_;       // n for each prompt, in order
+  std::vector<Choice> choices_;  // n for each prompt, in order
+  // Of each choice of a chat, from its start on.
+  std::vector<std::optional<text::AnswerParser>> parsers_;
   std::vector<link::RequestId> ids_;  // of the choices that were handed over
   std::vector<int64_t> token_ns_;     // when each choice had its last token; 0 = none yet
   size_t n_done_ = 0;

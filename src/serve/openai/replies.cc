@@ -14,8 +14,9 @@ using link::Candidate;
 using link::FinishReason;
 using link::TokenLogprob;
 
-std::string_view finish_text(FinishReason finish) {
-  return finish == FinishReason::kLength ? "\"length\"" : "\"stop\"";
+std::string_view finish_text(const Choice& choice) {
+  if (choice.finish == FinishReason::kLength) return "\"length\"";
+  return choice.calls.empty() ? "\"stop\"" : "\"tool_calls\"";
 }
 
 void append_count(std::string& out, std::string_view key, size_t count) {
@@ -110,7 +111,7 @@ void append_logprobs(std::string& out, Endpoint endpoint, std::span<const TokenL
   }
 }
 
-void append_usage(std::string& out, const Totals& totals) {
+void append_usage(std::string& out, const Totals& totals, Endpoint endpoint) {
   append_count(out, ",\"usage\":{\"prompt_tokens\":", totals.n_prompt);
   append_count(out, ",\"completion_tokens\":", totals.n_generated);
   append_count(out, ",\"total_tokens\":", totals.n_prompt + totals.n_generated);
@@ -118,6 +119,7 @@ void append_usage(std::string& out, const Totals& totals) {
   append_count(out, "},\"completion_tokens_details\":{\"accepted_prediction_tokens\":",
                totals.n_predicted_right);
   append_count(out, ",\"rejected_prediction_tokens\":", totals.n_predicted_wrong);
+  if (endpoint == kChatEndpoint) append_count(out, ",\"reasoning_tokens\":", totals.n_reasoning);
   out += "}}";
 }
 
@@ -129,6 +131,45 @@ void append_timings(std::string& out, const Totals& totals) {
   append_count(out, ",\"predicted_n\":", totals.n_generated);
   append_number(out, ",\"predicted_ms\":", totals.generate_seconds * 1e3);
   append_number(out, ",\"predicted_per_second\":", totals.tokens_per_second);
+  out += '}';
+}
+
+// arguments as they are so far.
+void append_call(std::string& out, std::optional<size_t> index, const ToolCall& call) {
+  out += '{';
+  if (index) {
+    append_count(out, "\"index\":", *index);
+    out += ',';
+  }
+  out += "\"id\":";
+  append_json_string(out, call.id);
+  out += ",\"type\":\"function\",\"function\":{\"name\":";
+  append_json_string(out, call.name);
+  out += ",\"arguments\":";
+  append_json_string(out, call.arguments);
+  out += "}}";
+}
+
+void append_message(std::string& out, const Choice& choice) {
+  out += ",\"message\":{\"role\":\"assistant\",\"content\":";
+  if (choice.text.empty() && !choice.calls.empty()) {
+    out += "null";
+  } else {
+    append_json_string(out, choice.text);
+  }
+  out += ",\"refusal\":null";
+  if (!choice.reasoning.empty()) {
+    out += ",\"reasoning_content\":";
+    append_json_string(out, choice.reasoning);
+  }
+  if (!choice.calls.empty()) {
+    out += ",\"tool_calls\":[";
+    for (size_t i = 0; i < choice.calls.size(); ++i) {
+      if (i > 0) out += ',';
+      append_call(out, {}, choice.calls[i]);
+    }
+    out += ']';
+  }
   out += '}';
 }
 
@@ -170,6 +211,7 @@ Totals add_up(std::span<const Choice> choices, size_t n) {
     totals.n_generated += usage.n_generated;
     totals.n_predicted_right += usage.n_predicted_right;
     totals.n_predicted_wrong += usage.n_predicted_wrong;
+    totals.n_reasoning += choices[i].n_reasoning;
     totals.prompt_seconds = std::max(totals.prompt_seconds, usage.prompt_seconds);
     totals.generate_seconds = std::max(totals.generate_seconds, usage.generate_seconds);
     // The first token comes from the prompt; the seconds count from it.
@@ -210,29 +252,49 @@ std::string progress_event(const ReplyHead& head, size_t index, const link::Prog
   return out;
 }
 
-std::string delta_event(const ReplyHead& head, size_t index, std::string_view text,
-                        std::span<const TokenLogprob> logprobs, size_t n_offset) {
+std::string part_event(const ReplyHead& head, size_t index, const Choice& choice,
+                       const text::AnswerPart& part, std::span<const TokenLogprob> logprobs) {
   const bool is_chat = head.endpoint == kChatEndpoint;
   std::string out = begin_chunk(head, index);
-  out += is_chat ? ",\"delta\":{\"content\":" : ",\"text\":";
-  append_json_string(out, text);
+  if (is_chat) out += ",\"delta\":{";
+  switch (part.kind) {
+    case text::AnswerPart::kContent:
+      out += is_chat ? "\"content\":" : ",\"text\":";
+      append_json_string(out, part.text);
+      break;
+    case text::AnswerPart::kReasoning:
+      out += "\"reasoning_content\":";
+      append_json_string(out, part.text);
+      break;
+    case text::AnswerPart::kCall:
+      out += "\"tool_calls\":[";
+      append_call(out, choice.calls.size() - 1, choice.calls.back());
+      out += ']';
+      break;
+    case text::AnswerPart::kArguments:
+      append_count(out, "\"tool_calls\":[{\"index\":", choice.calls.size() - 1);
+      out += ",\"function\":{\"arguments\":";
+      append_json_string(out, part.text);
+      out += "}}]";
+      break;
+  }
   if (is_chat) out += '}';
   out += ",\"logprobs\":";
   if (logprobs.empty()) {
     out += "null";
   } else {
-    append_logprobs(out, head.endpoint, logprobs, n_offset);
+    append_logprobs(out, head.endpoint, logprobs, choice.n_offset);
   }
   out += ",\"finish_reason\":null}]}\n\n";
   return out;
 }
 
-std::string finish_event(const ReplyHead& head, size_t index, FinishReason finish,
+std::string finish_event(const ReplyHead& head, size_t index, const Choice& choice,
                          const Closing* closing) {
   std::string out = begin_chunk(head, index);
   out += head.endpoint == kChatEndpoint ? ",\"delta\":{}" : ",\"text\":\"\"";
   out += ",\"logprobs\":null,\"finish_reason\":";
-  out += finish_text(finish);
+  out += finish_text(choice);
   out += "}]";
   if (closing != nullptr) {
     append_timings(out, closing->totals);
@@ -247,7 +309,7 @@ std::string usage_event(const ReplyHead& head, const Totals& totals) {
   std::string out = "data: ";
   append_head(out, head, is_chat ? "chat.completion.chunk" : "text_completion");
   out += ",\"choices\":[]";
-  append_usage(out, totals);
+  append_usage(out, totals, head.endpoint);
   append_timings(out, totals);
   out += "}\n\n";
   return out;
@@ -264,9 +326,12 @@ std::string choices_text(const ReplyHead& head, std::span<const Choice> choices,
   for (size_t i = 0; i < choices.size(); ++i) {
     if (i > 0) out += ',';
     append_count(out, "{\"index\":", i);
-    out += is_chat ? ",\"message\":{\"role\":\"assistant\",\"content\":" : ",\"text\":";
-    append_json_string(out, choices[i].text);
-    if (is_chat) out += ",\"refusal\":null}";
+    if (is_chat) {
+      append_message(out, choices[i]);
+    } else {
+      out += ",\"text\":";
+      append_json_string(out, choices[i].text);
+    }
     out += ",\"logprobs\":";
     if (with_logprobs) {
       append_logprobs(out, head.endpoint, choices[i].logprobs, 0);
@@ -274,7 +339,7 @@ std::string choices_text(const ReplyHead& head, std::span<const Choice> choices,
       out += "null";
     }
     out += ",\"finish_reason\":";
-    out += finish_text(choices[i].finish.value_or(FinishReason::kStop));
+    out += finish_text(choices[i]);
     out += '}';
   }
   out += ']';
@@ -288,7 +353,7 @@ std::string whole_reply(const ReplyHead& head, std::string_view choices, const C
   append_seed(out, head);
   out += ",\"choices\":";
   out += choices;
-  append_usage(out, closing.totals);
+  append_usage(out, closing.totals, head.endpoint);
   append_timings(out, closing.totals);
   append_receipt(out, closing.receipt);
   append_ignored(out, ignored);

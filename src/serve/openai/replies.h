@@ -14,6 +14,7 @@
 #include "link/messages.h"
 #include "serve/errors.h"
 #include "serve/fields.h"
+#include "text/answer_parser.h"
 
 namespace maru::serve::openai {
 
@@ -27,9 +28,18 @@ struct ReplyHead {
   uint64_t seed = 0;  // of the first choice of each prompt
 };
 
+struct ToolCall {
+  std::string id;
+  std::string name;
+  std::string arguments;  // JSON text
+};
+
 // One choice as it grows.
 struct Choice {
   std::string text;
+  std::string reasoning;
+  std::vector<ToolCall> calls;
+  size_t n_reasoning = 0;  // tokens
   std::vector<link::TokenLogprob> logprobs;
   std::optional<link::FinishReason> finish;
   link::Usage usage;
@@ -43,6 +53,7 @@ struct Totals {
   size_t n_generated = 0;
   size_t n_predicted_right = 0;
   size_t n_predicted_wrong = 0;
+  size_t n_reasoning = 0;        // of those generated
   double prompt_seconds = 0;     // of the slowest choice: they run at the same time
   double generate_seconds = 0;   // of the slowest choice
   double tokens_per_second = 0;  // all choices together
@@ -50,20 +61,22 @@ struct Totals {
 // choices: n for each prompt, in order.
 Totals add_up(std::span<const Choice> choices, size_t n);
 
-// Stream events, each "data: {...}\n\n". delta may be empty.
+// Stream events, each "data: {...}\n\n".
 // opens: the first event of the answer, which also says what holds for all of it.
 std::string role_event(const ReplyHead& head, size_t index, bool opens,
                        std::span<const std::string> ignored);
 // In llama-server's form; `processed` counts the cached ones as well.
 std::string progress_event(const ReplyHead& head, size_t index, const link::Progress& progress);
-std::string delta_event(const ReplyHead& head, size_t index, std::string_view text,
-                        std::span<const link::TokenLogprob> logprobs, size_t n_offset);
+// More of choice number `index`; part.text may be empty. A part of a call is one of the choice's
+// last.
+std::string part_event(const ReplyHead& head, size_t index, const Choice& choice,
+                       const text::AnswerPart& part, std::span<const link::TokenLogprob> logprobs);
 // What the last choice to finish adds: timings, and the receipt (JSON) where one was asked for.
 struct Closing {
   Totals totals;
   std::string receipt;
 };
-std::string finish_event(const ReplyHead& head, size_t index, link::FinishReason finish,
+std::string finish_event(const ReplyHead& head, size_t index, const Choice& choice,
                          const Closing* closing);
 std::string usage_event(const ReplyHead& head, const Totals& totals);
 std::string error_event(const Error& error, std::string_view wire_code);

@@ -11,6 +11,7 @@
 
 #include "serve/openai/chat_messages.h"
 #include "serve/openai/grammar_fields.h"
+#include "serve/openai/tool_fields.h"
 
 namespace maru::serve::openai {
 namespace {
@@ -261,6 +262,15 @@ Result<GenerateJob> parse_chat(std::string_view body, uint64_t seed) {
   link::ChatPrompt prompt;
   MARU_TRY(messages, read_messages(fields.find("messages"), fields));
   prompt.messages = std::move(messages);
+  MARU_TRY(tools, read_tools(fields));
+  prompt.tools = std::move(tools.declared);
+  request.calls = std::move(tools.calls);
+  if (request.grammar && request.calls && request.calls->n_min > 0) {
+    return Error::invalid(
+        "tool_choice asks for a call, so that there is no text that a second field could say "
+        "something of; leave out one",
+        "tool_choice");
+  }
   prompt.add_generation_prompt = fields.flag("add_generation_prompt");
   prompt.continue_final_message = fields.flag("continue_final_message");
   if (prompt.continue_final_message) {

@@ -17,7 +17,8 @@
 namespace maru::serve::openai {
 
 inline constexpr size_t kMessagesMax = 2000;
-inline constexpr size_t kChoicesMax = 16;  // prompts times n
+inline constexpr size_t kHistoryCallsMax = 128;  // of one message
+inline constexpr size_t kChoicesMax = 16;        // prompts times n
 inline constexpr size_t kPromptIdsMax = 1 << 20;
 
 struct GenerateJob {

@@ -30,6 +30,10 @@ const std::vector<std::string>& corpus() {
       R"({"model":"m","prompt":["a","b"],"n":2,"logprobs":3,"logit_bias":{"5":-1.5},"top_k":4})",
       R"({"model":"m","prompt":[1,2,3],"echo":true,"min_p":0,"typical_p":1,"penalty_last_n":9,)"
       R"("repetition_penalty":1.1,"presence_penalty":-2,"frequency_penalty":2,"ignore_eos":true})",
+      R"({"model":"m","messages":[{"role":"user","content":"x"},{"role":"assistant","tool_calls":)"
+      R"([{"function":{"name":"f","arguments":"{"}}]},{"role":"tool","content":null}],"tools":[)"
+      R"({"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],)"
+      R"("tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false})",
       R"({"model":"m","messages":[{"role":"user","content":"x"}],"tools":[],"user":"u",)"
       R"("response_format":{"type":"text"},"chat_template_kwargs":{"a":[1,{"b":null}]}})",
       R"({"model":"m","input":["a",[1,2]],"encoding_format":"base64","dimensions":8,"user":"u"})",

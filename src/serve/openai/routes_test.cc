@@ -107,22 +107,6 @@ class OpenAiRoutesTest : public ::testing::Test {
   std::unique_ptr<Server> server_;
 };
 
-// The JSON of each "data: " line; [DONE] becomes the string.
-std::vector<Json> events_of(const TestReply& reply) {
-  std::vector<Json> events;
-  std::string_view text = reply.body;
-  while (!text.empty()) {
-    const size_t end = text.find("\n\n");
-    EXPECT_TRUE(text.starts_with("data: "));
-    EXPECT_NE(end, std::string_view::npos);
-    if (end == std::string_view::npos) break;
-    const std::string_view data = text.substr(6, end - 6);
-    events.push_back(data == "[DONE]" ? Json("[DONE]") : Json::parse(data));
-    text.remove_prefix(end + 2);
-  }
-  return events;
-}
-
 TEST_F(OpenAiRoutesTest, HealthAndModels) {
   auto client = connect();
   EXPECT_EQ(client->get("/health").body, R"({"status":"ok"})");
@@ -464,8 +448,9 @@ TEST_F(OpenAiRoutesTest, WrongRequests) {
       {chat + R"("stop":[1]})", 400, "stop", "string"},
       {chat + R"("logit_bias":{"x":1}})", 400, "logit_bias", "token id"},
       {chat + R"("logit_bias":{"1":101}})", 400, "logit_bias", "100"},
-      {chat + R"("tools":[{"type":"function"}]})", 400, "tools", "not supported"},
-      {chat + R"("tool_choice":"required"})", 400, "tool_choice", "not supported"},
+      {chat + R"("tools":[{"type":"function"}]})", 400, "tools[0].function", "name"},
+      {chat + R"("tool_choice":"required"})", 400, "tool_choice", "needs tools"},
+      {chat + R"("functions":[{"name":"f"}]})", 400, "functions", "use tools"},
       {chat + R"("response_format":{"type":"xml"}})", 400, "response_format.type", "json_schema"},
       {chat + R"("response_format":{"type":"json_schema","json_schema":{"name":"x"}}})", 400,
        "response_format.json_schema.schema", "required"},

@@ -72,6 +72,14 @@ class ScriptedServerTest : public ::testing::Test {
   std::unique_ptr<Server> server_;
 };
 
+constexpr std::string_view kThinksAndCalls =
+    R"({"card":{"call_format":"hermes","reasoning_format":"think"},"replies":[{"text":)"
+    R"("<think>\nHm m.\n</think>\n\nOne moment.\n<tool_call>\n{\"name\": \"f\", \"arguments\": )"
+    R"({\"a\": [1, 2]}}\n</tool_call>\n<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n)"
+    R"(</tool_call>"}]})";
+constexpr std::string_view kTwoTools = R"(,"tools":[{"type":"function","function":{"name":"f"}},)"
+                                       R"({"type":"function","function":{"name":"g"}}])";
+
 TEST_F(ScriptedServerTest, AnswersWholeAndStreamed) {
   start(R"({"replies": [{"text": "one two three"}]})");
   const Json whole = post(chat("hi")).json();
@@ -167,6 +175,63 @@ TEST_F(ScriptedServerTest, MetricsCountWhatTheClientsSaw) {
                            "maru_requests_running{model=\"scripted\"} 0\n"}) {
     EXPECT_NE(reply.body.find(line), std::string::npos) << line << reply.body;
   }
+}
+
+TEST_F(ScriptedServerTest, TakesAnAnswerApart) {
+  start(std::string(kThinksAndCalls));
+  const Json whole = post(chat("hi", std::string(kTwoTools))).json();
+  const Json& message = whole["choices"][0]["message"];
+  EXPECT_EQ(message["content"], "One moment.");
+  EXPECT_EQ(message["reasoning_content"], "Hm m.");
+  ASSERT_EQ(message["tool_calls"].size(), 2u);
+  EXPECT_EQ(message["tool_calls"][0]["function"],
+            Json::parse(R"({"name":"f","arguments":"{\"a\": [1, 2]}"})"));
+  EXPECT_EQ(message["tool_calls"][1]["function"], Json::parse(R"({"name":"g","arguments":"{}"})"));
+  EXPECT_NE(message["tool_calls"][0]["id"], message["tool_calls"][1]["id"]);
+  EXPECT_EQ(whole["choices"][0]["finish_reason"], "tool_calls");
+  const Json& usage = whole["usage"];
+  EXPECT_GT(usage["completion_tokens_details"]["reasoning_tokens"], 0);
+  EXPECT_LT(usage["completion_tokens_details"]["reasoning_tokens"], usage["completion_tokens"]);
+}
+
+TEST_F(ScriptedServerTest, AStreamOfPartsIsTheWholeAnswer) {
+  start(std::string(kThinksAndCalls));
+  const TestReply reply = post(chat("hi", std::string(kTwoTools) + R"(,"stream":true)"));
+  std::string content, reasoning;
+  std::vector<std::string> names, arguments;
+  Json finish;
+  for (const Json& event : events_of(reply)) {
+    if (event == "[DONE]") continue;
+    const Json& choice = event["choices"][0];
+    const Json& delta = choice["delta"];
+    content += delta.value("content", "");
+    reasoning += delta.value("reasoning_content", "");
+    if (!choice["finish_reason"].is_null()) finish = choice["finish_reason"];
+    for (const Json& call : delta.value("tool_calls", Json::array())) {
+      const size_t index = call["index"];
+      if (call.contains("id")) {
+        EXPECT_EQ(index, names.size());
+        EXPECT_EQ(call["type"], "function");
+        names.push_back(call["function"]["name"].get<std::string>());
+        arguments.emplace_back();
+      }
+      ASSERT_EQ(index + 1, names.size());
+      arguments[index] += call["function"]["arguments"].get<std::string>();
+    }
+  }
+  EXPECT_EQ(content, "One moment.");
+  EXPECT_EQ(reasoning, "Hm m.");
+  EXPECT_EQ(names, (std::vector<std::string>{"f", "g"}));
+  EXPECT_EQ(arguments, (std::vector<std::string>{R"({"a": [1, 2]})", "{}"}));
+  EXPECT_EQ(finish, "tool_calls");
+}
+
+TEST_F(ScriptedServerTest, WithoutToolsACallIsText) {
+  start(std::string(kThinksAndCalls));
+  const Json whole = post(chat("hi")).json();
+  EXPECT_NE(whole["choices"][0]["message"]["content"].get<std::string>().find("<tool_call>"),
+            std::string::npos);
+  EXPECT_EQ(whole["choices"][0]["finish_reason"], "stop");
 }
 
 }  // namespace
