@@ -17,9 +17,9 @@ namespace maru::engine {
 inline constexpr size_t kColumnsAlone = 16;
 inline constexpr size_t kColumnsTogether = 8;
 // What a column adds to a step, as a part of the time of a step of one: up to kColumnsCheap of them
-// and beyond. Measured (docs/speculation.md); true of two cores, and more than true of many.
+// and beyond. As measured on two cores (docs/speculation.md); more cores have cheaper ones.
 inline constexpr size_t kColumnsCheap = 8;
-inline constexpr double kColumnCost = 0.05;
+inline constexpr double kColumnCost = 0.08;
 inline constexpr double kColumnCostBeyond = 0.15;
 
 // Guesses for each of the step's answers. chances[i]: of the i-th answer's guesses, each that of

@@ -23,8 +23,8 @@ size_t total(const std::vector<size_t>& shares) {
 }
 
 TEST(DraftShare, TheLikelierTheMore) {
-  EXPECT_EQ(shares({0.02}), std::vector<size_t>{0});
-  EXPECT_EQ(shares({0.3}), std::vector<size_t>{2});
+  EXPECT_EQ(shares({0.05}), std::vector<size_t>{0});
+  EXPECT_EQ(shares({0.4}), std::vector<size_t>{2});
   EXPECT_EQ(shares({0.9}), std::vector<size_t>{7});     // the cheap ones
   EXPECT_EQ(shares({0.999}), std::vector<size_t>{15});  // all
 }

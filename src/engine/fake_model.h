@@ -81,6 +81,9 @@ class FakeModel final : public model::Model {
     evaluate(batch, kv, hidden, kVector);
   }
 
+  // A mixture of experts, of which a token reads few.
+  void make_sparse() { info_.weight_bytes = 10 * (info_.bytes_per_token = 100); }
+
   bool broken = false;
   // Mostly goes round in circles: each token likes one to follow it, three times of four.
   bool repeats = false;
