@@ -20,6 +20,7 @@ using serve::openai::Receipt;
 struct Flags {
   std::string receipt;
   std::string model;
+  std::string adapter;
   bool json = false;
 };
 
@@ -62,6 +63,22 @@ Result<hub::StoredModel> find_model_of(const Session& session, const Receipt& re
                   model.path.string(), fmt::join(hashes, ", ")));
 }
 
+// The receipt's adapter at the place that was given.
+Result<std::vector<link::AdapterFile>> adapters_of(const Receipt& receipt, const Flags& flags) {
+  const auto& source = receipt.source;
+  if (source.adapter.empty() && !flags.adapter.empty()) {
+    return Error::invalid("the answer came from the model alone: --adapter has no place here");
+  }
+  if (source.adapter.empty()) return std::vector<link::AdapterFile>();
+  if (flags.adapter.empty()) {
+    return Error::invalid(fmt::format(
+        "the answer came from the adapter \"{}\" with SHA-256 {}: `--adapter FILE` names its file",
+        source.adapter, source.adapter_sha256));
+  }
+  return std::vector<link::AdapterFile>{
+      {source.adapter, std::filesystem::absolute(flags.adapter).string()}};
+}
+
 void warn_of_another_build(const Receipt& receipt) {
   const auto& source = receipt.source;
   if (source.version == kVersion && source.commit == kCommit) return;
@@ -97,10 +114,19 @@ int run_replay(Session session, const Flags& flags) {
   const auto model = find_model_of(session, *receipt, flags.model);
   if (!model.ok()) return fail(model.error());
   warn_of_another_build(*receipt);
+  const auto adapters = adapters_of(*receipt, flags);
+  if (!adapters.ok()) return fail(adapters.error());
   session.config.context = receipt->source.n_ctx;
-  auto client = start_engine(session, model->path.string(), {.for_text = true});
+  auto client =
+      start_engine(session, model->path.string(), {.adapters = *adapters, .for_text = true});
   if (!client.ok()) return fail(client.error());
   const link::ModelCard& card = (*client)->card();
+  if (!card.adapters.empty() && card.adapters[0].sha256 != receipt->source.adapter_sha256) {
+    return fail(Error::invalid(fmt::format(
+        "the adapter differs: the receipt is of \"{}\" with SHA-256 {}, and '{}' has {}",
+        receipt->source.adapter, receipt->source.adapter_sha256, flags.adapter,
+        card.adapters[0].sha256)));
+  }
   if (card.template_sha256 != receipt->source.template_sha256) {
     return fail(Error::invalid(
         fmt::format("the chat template differs: the receipt's has SHA-256 {}, this model's {}",
@@ -128,6 +154,8 @@ void add_replay(Session& session) {
       .required();
   command.add_option("--model", flags->model,
                      "name or path of the same model here (default: the receipt's name)");
+  command.add_option("--adapter", flags->adapter,
+                     "file of the adapter, where the answer came from one");
   command.add_flag("--json", flags->json,
                    "print {\"identical\", \"id\", \"choices\", \"difference\"}");
   command.add_setting("threads", "threads of the engine");

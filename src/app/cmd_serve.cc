@@ -7,6 +7,7 @@
 #include <atomic>
 #include <semaphore>
 
+#include "app/adapters.h"
 #include "app/build.h"
 #include "app/engine.h"
 #include "app/kv_file.h"
@@ -61,9 +62,10 @@ link::ResidencyOptions residency_options(const Config& config) {
 // The gateway's side of models: what is in the store, and one engine for each that is used.
 class Models {
  public:
-  Models(const Session& session, hub::Store store)
+  Models(const Session& session, hub::Store store, std::vector<ServedAdapter> adapters)
       : session_(session),
         store_(std::move(store)),
+        adapters_(std::move(adapters)),
         supervisor_(
             [&session](const link::LoadRequest& load, const link::StartOptions& options) {
               return start(session, load, options);
@@ -98,6 +100,9 @@ class Models {
     link::ModelSource source;
     source.load = load_request(session_.config);
     source.load.path = model->path.string();
+    for (const ServedAdapter& adapter : adapters_) {
+      if (adapter.model == id) source.load.adapters.push_back(adapter.file);
+    }
     source.model = {.name = id,
                     .file_bytes = model->bytes,
                     .stamp = model->modified_at,
@@ -108,6 +113,8 @@ class Models {
     MARU_TRY(model, find(id));
     return hashes_.of(model);
   }
+
+  std::span<const ServedAdapter> adapters() const { return adapters_; }
 
   // Begins to load what is pinned. Errors: kNotFound.
   Result<void> load_pinned() {
@@ -159,6 +166,7 @@ class Models {
   const Session& session_;
   const SystemClock clock_;
   const hub::Store store_;
+  const std::vector<ServedAdapter> adapters_;
   ModelHashes hashes_;
   link::Supervisor supervisor_;
 };
@@ -167,7 +175,17 @@ std::shared_ptr<serve::Services> make_services(Models& models) {
   auto services = std::make_shared<serve::Services>();
   services->models = [&models] {
     std::vector<serve::ModelInfo> infos;
-    for (const hub::StoredModel& model : models.stored()) infos.push_back(model_info(model));
+    for (const hub::StoredModel& model : models.stored()) {
+      const serve::ModelInfo info = model_info(model);
+      infos.push_back(info);
+      for (const ServedAdapter& adapter : models.adapters()) {
+        if (adapter.model != info.id) continue;
+        infos.push_back(info);
+        infos.back().id = info.id + ":" + adapter.file.name;
+        infos.back().base = info.id;
+        infos.back().adapter = adapter.file.name;
+      }
+    }
     return infos;
   };
   services->pullable = [] {
@@ -223,8 +241,11 @@ int run_serve(const Session& session) {
   if (!store.ok()) return fail(store.error());
   log_info("maru {} ({}) with {}", kVersion, kCommit, dump_json(config_json(config)));
 
+  auto adapters = read_adapters(session, *store);
+  if (!adapters.ok()) return fail(adapters.error());
+
   StopSignal stop;  // before the address is said: who reads it may end us at once
-  Models models(session, std::move(store).value());
+  Models models(session, std::move(store).value(), std::move(adapters).value());
   serve::Router router;
   serve::openai::add_routes(router, make_services(models));
   serve::add_page_routes(router, serve::page_files());
@@ -271,6 +292,12 @@ void add_serve(Session& session) {
   command.add_setting("pin", "models to load at start and keep, with commas between");
   command.add_setting("kv_disk", "MiB of disk for the conversations of each model; 0 = none");
   command.add_setting("speculate", "lookup: guess ahead what was said before (default), or off");
+  command
+      .add_option("--adapter", session.adapters,
+                  "a LoRA adapter (GGUF) that requests may name as model MODEL:NAME (may be "
+                  "repeated; without MODEL: of the model that is offered first)")
+      .one_value_each()
+      .value_name("[MODEL:]NAME=FILE");
   command.add_engine_script();
   command.runs([&session] { return run_serve(session); });
 }

@@ -89,6 +89,7 @@ Result<EngineClient> start_engine(const Session& session, const std::string& mod
   link::LoadRequest load = load_request(session.config);
   load.vocab_only = options.vocab_only;
   if (options.no_guesses) load.guesses = false;
+  load.adapters = options.adapters;
   if (session.engine_script.empty()) {
     MARU_TRY(stored, find_model(session, model));
     load.path = std::filesystem::absolute(stored.path).string();

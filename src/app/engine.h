@@ -25,6 +25,7 @@ Result<hub::StoredModel> find_model(const Session& session, const std::string& n
 
 struct EngineOptions {
   bool vocab_only = false;
+  std::vector<link::AdapterFile> adapters = {};
   bool no_guesses = false;  // whatever the settings say
   bool for_text = false;    // refuses an encoder, which makes embeddings and no text
 };

@@ -1,7 +1,5 @@
 #include "app/model_hash.h"
 
-#include <fmt/format.h>
-
 #include "base/sha256.h"
 
 namespace maru::app {
@@ -9,14 +7,8 @@ namespace maru::app {
 Result<std::vector<std::string>> hash_model(const hub::StoredModel& model) {
   std::vector<std::string> hashes;
   for (const std::filesystem::path& part : model.parts) {
-    std::error_code error;
-    const uint64_t n_bytes = std::filesystem::file_size(part, error);
-    if (error) {
-      return Error::io(fmt::format("cannot look at '{}': {}", part.string(), error.message()));
-    }
-    Sha256 hash;
-    MARU_TRY_VOID(hash.update_from_file(part, n_bytes, {}));
-    hashes.push_back(hash.hex());
+    MARU_TRY(hash, sha256_hex_of_file(part));
+    hashes.push_back(std::move(hash));
   }
   return hashes;
 }

@@ -17,11 +17,12 @@ namespace maru::app {
 
 struct Session {
   CLI::App* root = nullptr;
-  Config config;                 // filled before the command runs
-  Overrides overrides;           // from flags, in order
-  std::string engine_script;     // tests: scripted engines instead of real ones
-  bool needs_config = true;      // false: the command reads no settings
-  std::function<int()> command;  // set by the subcommand that was named; gives the exit code
+  Config config;                      // filled before the command runs
+  Overrides overrides;                // from flags, in order
+  std::string engine_script;          // tests: scripted engines instead of real ones
+  std::vector<std::string> adapters;  // of `maru serve`: [MODEL:]NAME=FILE
+  bool needs_config = true;           // false: the command reads no settings
+  std::function<int()> command;       // set by the subcommand that was named; gives the exit code
 
   Command add_command(const std::string& name, const std::string& help);
   std::optional<Command> find_command(const std::string& name);

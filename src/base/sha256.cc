@@ -80,4 +80,18 @@ std::string sha256_hex(std::string_view text) {
   return hash.hex();
 }
 
+Result<std::string> sha256_hex_of_file(const std::filesystem::path& path) {
+  std::error_code error;
+  const uint64_t n_bytes = std::filesystem::file_size(path, error);
+  if (error) {
+    const bool is_missing = error == std::errc::no_such_file_or_directory;
+    return Error{is_missing ? ErrorCode::kNotFound : ErrorCode::kIo,
+                 fmt::format("cannot look at '{}': {}", path.string(), error.message()),
+                 {}};
+  }
+  Sha256 hash;
+  MARU_TRY_VOID(hash.update_from_file(path, n_bytes, {}));
+  return hash.hex();
+}
+
 }  // namespace maru

@@ -42,5 +42,7 @@ class Sha256 {
 
 // 64 lower-case hex digits.
 std::string sha256_hex(std::string_view text);
+// The same of a whole file. Errors: kNotFound, kIo; kCorrupt where it shrinks meanwhile.
+Result<std::string> sha256_hex_of_file(const std::filesystem::path& path);
 
 }  // namespace maru

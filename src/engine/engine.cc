@@ -53,6 +53,12 @@ bool guesses_pay(const model::ModelInfo& info) {
   return info.state_bytes == 0 && 2 * info.bytes_per_token >= info.weight_bytes;
 }
 
+// KV of an adapter is no other's: a key of hexadecimal digits, and the salt behind a stroke.
+std::string salt_of(const GenerateJob& job, const EngineOptions& options) {
+  CHECK(job.adapter <= options.adapter_keys.size());
+  return (job.adapter == 0 ? "" : options.adapter_keys[job.adapter - 1]) + "|" + job.cache_salt;
+}
+
 }  // namespace
 
 // A job on its way. Exactly one of `sampler` and `score` is there.
@@ -72,7 +78,8 @@ struct Engine::Sequence {
   std::vector<std::string> stop;
   std::optional<HeldAnswer> held;  // where there is a grammar
   std::vector<TokenId> listed;     // memory of Sampler::wanted
-  std::string cache_salt;
+  std::string cache_salt;          // the adapter's key in it
+  model::AdapterId adapter = 0;
   bool keep_kv = true;
   WorkClass work_class = WorkClass::kInteractive;
   std::vector<PrefixClaims::Key> keys;  // of the prompt's blocks
@@ -165,7 +172,8 @@ void Engine::submit(SequenceId id, GenerateJob job) {
   sequence->sampler.emplace(job.sampling);
   sequence->matcher.emplace(job.stop);
   sequence->stop = std::move(job.stop);
-  sequence->cache_salt = std::move(job.cache_salt);
+  sequence->cache_salt = salt_of(job, options_);
+  sequence->adapter = job.adapter;
   sequence->keep_kv = job.keep_kv;
   if (makes_guesses_) sequence->lookup.emplace(job.prediction);
   if (job.grammar != nullptr) sequence->held.emplace(job.grammar, eog_, job.ignore_eos);
@@ -496,6 +504,7 @@ void Engine::forward(const std::vector<Work>& batch) {
                       .blocks = sequence.blocks,
                       .n_logits = n_logits,
                       .state = sequence.state.value_or(0),
+                      .adapter = sequence.adapter,
                       .wanted = sequence.sampler && n_logits > 0 ? wanted(sequence, work.n_guesses)
                                                                  : model::WantedLogits{}});
     n_rows += n_logits;

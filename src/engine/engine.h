@@ -49,6 +49,8 @@ struct EngineOptions {
   // Guesses tokens from what a sequence has said before and evaluates several at once. Changes no
   // answer; not for models with states.
   bool guesses = true;
+  // What each adapter of the model is known by where KV is kept: its file's SHA-256.
+  std::vector<std::string> adapter_keys = {};
   const kernels::KernelTable* kernels = kernels::available_kernels().back();
 };
 

@@ -100,6 +100,46 @@ TEST_F(EngineTest, AStateIsReusedOnlyWhereItStands) {
   EXPECT_EQ(cached(5, other), 0u);  // the border at 64 was not kept
 }
 
+// One after the other and at once: each has the answer that it has in an engine of its own, and
+// nothing but its own to go on from.
+TEST_F(EngineTest, AnAdapterSharesNothingWithOthers) {
+  for (const size_t n_states : {0u, 12u}) {
+    const EngineOptions options = {
+        .n_ctx = 512, .n_blocks = 64, .n_states = n_states, .adapter_keys = {"aa", "bb"}};
+    const auto with = [](uint32_t adapter) {
+      GenerateJob wanted = job(counting(150), 20);
+      wanted.adapter = adapter;
+      return wanted;
+    };
+    events_.clear();
+    const auto engine = make(options);
+    for (uint32_t adapter = 0; adapter < 3; ++adapter) {
+      const auto cold = make(options);
+      cold->submit(100 + adapter, with(adapter));
+      run(*cold);
+      engine->submit(adapter, with(adapter));
+      run(*engine);
+      EXPECT_EQ(done(adapter).usage.n_cached, 0u);
+      EXPECT_EQ(ids_of(adapter), ids_of(100 + adapter));
+    }
+    EXPECT_NE(ids_of(0), ids_of(1));
+    EXPECT_NE(ids_of(1), ids_of(2));
+    const auto fresh = make(options);
+    for (uint32_t adapter = 0; adapter < 3; ++adapter) {
+      engine->submit(10 + adapter, with(adapter));
+      fresh->submit(20 + adapter, with(adapter));
+    }
+    run(*engine);
+    run(*fresh);
+    for (uint32_t adapter = 0; adapter < 3; ++adapter) {
+      EXPECT_EQ(done(10 + adapter).usage.n_cached, n_states == 0 ? 149u : 128u);
+      EXPECT_EQ(ids_of(10 + adapter), ids_of(adapter));
+      EXPECT_EQ(done(20 + adapter).usage.n_cached, 0u);
+      EXPECT_EQ(ids_of(20 + adapter), ids_of(adapter));
+    }
+  }
+}
+
 // With room for one running sequence the second waits, whatever n_running_max says.
 TEST_F(EngineTest, StatesLimitWhatRuns) {
   const auto engine = make({.n_ctx = 128, .n_blocks = 8, .n_states = 3});

@@ -129,7 +129,9 @@ class FakeModel final : public model::Model {
           const FakeKv::State& state = store.state(slice.state);
           CHECK(state.position == position && state.hash == hash);
         }
-        hash = Rng(hash * 31 + static_cast<uint64_t>(slice.tokens[i]) + position).next();
+        hash = Rng(hash * 31 + static_cast<uint64_t>(slice.tokens[i]) + position +
+                   slice.adapter * 0x10001)
+                   .next();
         store.at(slice.blocks[position / model::kBlockTokens], position % model::kBlockTokens) =
             hash;
         if (info_.state_bytes > 0) store.state(slice.state) = {position + 1, hash};

@@ -5,8 +5,8 @@
 // block of the tokens before it, so that a path is a text and a fork is shared up to where it
 // forks. Full blocks are shared, one that matches in part is copied. The logits do not change by a
 // bit (batch invariance).
-// Keyed by salt and tokens within one engine, which holds one model and one KV type; an adapter,
-// once there are some, is part of the salt. Engine owns it. Threads: the engine thread.
+// Keyed by salt and tokens within one engine, which holds one model and one KV type; an adapter is
+// part of the salt. Engine owns it. Threads: the engine thread.
 #pragma once
 #include <functional>
 #include <map>

@@ -42,6 +42,7 @@ struct GenerateJob {
   bool keep_kv = true;          // after the end, for later prompts that begin alike
   bool echo_prompt_ids = false;
   bool want_progress = false;  // Progress after each step that leaves some of the prompt
+  uint32_t adapter = 0;        // model::AdapterId; KV is reused only between equal ones
   Claim claim = {};
   // What the answer must look like; null: anything. Over the vocabulary of the engine's model.
   std::shared_ptr<grammar::CompiledGrammar> grammar = {};

@@ -210,6 +210,7 @@ class Host {
   }
 
   Result<text::Spans> render(const ChatPrompt& prompt, Json tokens, int64_t now) const;
+  Result<uint32_t> adapter_id(const std::string& name) const;
   std::vector<TokenId> encode_spans(const text::Spans& spans) const;
   Result<std::vector<TokenId>> encode(Prompt& prompt) const;
   // The prompt of a generation, and in the request's place of a grammar that of the whole answer.
@@ -303,8 +304,19 @@ Result<std::shared_ptr<grammar::CompiledGrammar>> Host::compile(
   return grammars_.get(*spec, *loaded_.tokens);
 }
 
+Result<uint32_t> Host::adapter_id(const std::string& name) const {
+  if (name.empty()) return 0u;
+  const auto& adapters = loaded_.card.adapters;
+  const auto found = std::ranges::find(adapters, name, &AdapterCard::name);
+  if (found != adapters.end()) return static_cast<uint32_t>(found - adapters.begin() + 1);
+  Error error = Error::not_found(fmt::format("this engine has no adapter \"{}\"", name));
+  error.param = "adapter";
+  return error;
+}
+
 Result<void> Host::serve(RequestId id, GenerateRequest& request) {
   MARU_TRY_VOID(need_text_engine());
+  MARU_TRY(adapter, adapter_id(request.adapter));
   bool in_reasoning = false;
   const bool is_chat = std::holds_alternative<ChatPrompt>(request.prompt);
   MARU_TRY(ids, is_chat ? encode_chat(request, in_reasoning) : encode(request.prompt));
@@ -320,6 +332,7 @@ Result<void> Host::serve(RequestId id, GenerateRequest& request) {
                                          .keep_kv = request.keep_kv,
                                          .echo_prompt_ids = request.echo_prompt_ids,
                                          .want_progress = request.want_progress,
+                                         .adapter = adapter,
                                          .claim = std::move(request.claim),
                                          .grammar = *std::move(grammar),
                                          .prediction = std::move(prediction),

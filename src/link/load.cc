@@ -98,10 +98,35 @@ uint64_t memory_for_caches(const model::ModelInfo& info, uint64_t memory_bytes_m
   return available == 0 ? left : std::min(available, left);
 }
 
+Result<AdapterCard> load_adapter(LoadedModel& loaded, const AdapterFile& adapter,
+                                 const model::LoadOptions& options) {
+  MARU_TRY(file, gguf::File::open(adapter.path));
+  MARU_TRY_VOID(loaded.model->add_adapter(file, options));
+  MARU_TRY(hash, sha256_hex_of_file(adapter.path));
+  return AdapterCard{adapter.name, std::move(hash)};
+}
+
+// Their ids are their places in the card, from 1.
+Result<void> load_adapters(LoadedModel& loaded, const std::vector<AdapterFile>& adapters,
+                           const model::LoadOptions& options) {
+  for (const AdapterFile& adapter : adapters) {
+    auto card = load_adapter(loaded, adapter, options);
+    if (!card.ok()) {
+      Error error = std::move(card).error();
+      error.message =
+          fmt::format("adapter \"{}\" ({}): {}", adapter.name, adapter.path, error.message);
+      return error;
+    }
+    loaded.card.adapters.push_back(*std::move(card));
+  }
+  return {};
+}
+
 Result<void> load_decoder(LoadedModel& loaded, const model::LoadOptions& options,
                           const LoadRequest& load) {
   MARU_TRY(model, model::load_model(*loaded.file, options));
   loaded.model = std::move(model);
+  MARU_TRY_VOID(load_adapters(loaded, load.adapters, options));
   const model::ModelInfo& info = loaded.model->info();
   MARU_TRY(sizes, size_kv(info, options.n_ctx, memory_for_caches(info, load.memory_bytes_max)));
   loaded.engine_options = sizes;
@@ -109,6 +134,9 @@ Result<void> load_decoder(LoadedModel& loaded, const model::LoadOptions& options
       sizes.n_blocks * info.kv_block_bytes + sizes.n_states * info.state_bytes;
   loaded.engine_options.kernels = options.kernels;
   loaded.engine_options.guesses = load.guesses;
+  for (const AdapterCard& adapter : loaded.card.adapters) {
+    loaded.engine_options.adapter_keys.push_back(adapter.sha256);
+  }
   // One that is unknown, or a reranker's, is no hindrance to making text.
   auto pooling = model::read_pooling(loaded.file->metadata(), loaded.card.architecture);
   if (!pooling.ok()) log_warning("{}", pooling.error().message);
@@ -137,6 +165,9 @@ Result<void> load_weights(LoadedModel& loaded, const LoadRequest& load,
       .pool = loaded.pool.get(), .kernels = kernels, .n_ctx = load.n_ctx, .stop = &stop};
   if (on_progress) {
     options.on_progress = [&](uint64_t n, uint64_t n_total) { on_progress({n, n_total}); };
+  }
+  if (!loaded.card.generates && !load.adapters.empty()) {
+    return Error::unsupported("an encoder takes no adapters");
   }
   MARU_TRY_VOID(loaded.card.generates ? load_decoder(loaded, options, load)
                                       : load_encoder(loaded, options));

@@ -24,6 +24,13 @@ namespace maru::link {
 
 using TokenId = int32_t;
 
+// A LoRA adapter of the model that is loaded.
+struct AdapterFile {
+  std::string name = {};  // that requests choose it by
+  std::string path = {};  // of a GGUF file
+};
+inline constexpr size_t kAdaptersMax = 64;
+
 struct LoadRequest {
   std::string path = {};  // of a GGUF file
   size_t n_threads = 0;   // 0 = one per core
@@ -36,7 +43,8 @@ struct LoadRequest {
       {};  // render only: a Jinja file instead of a model (path is then empty)
   // Of the file behind kKvFileFd, in which conversations outlive the process; 0: there is none.
   uint64_t kv_file_bytes_max = 0;
-  std::string kv_file_secret = {};  // kKvSecretBytes; of this model, build and settings
+  std::string kv_file_secret = {};         // kKvSecretBytes; of this model, build and settings
+  std::vector<AdapterFile> adapters = {};  // at most kAdaptersMax
 };
 inline constexpr size_t kKvSecretBytes = 32;
 
@@ -47,6 +55,11 @@ struct Loading {
 };
 // May be empty.
 using LoadProgress = std::function<void(const Loading&)>;
+
+struct AdapterCard {
+  std::string name = {};
+  std::string sha256 = {};  // of its file
+};
 
 // What an engine says of itself once loaded.
 struct ModelCard {
@@ -70,6 +83,7 @@ struct ModelCard {
   // Rows of text/answer_format.h; empty: none.
   std::string call_format = {};
   std::string reasoning_format = {};
+  std::vector<AdapterCard> adapters = {};
   double load_seconds = 0;
   std::string sandbox = {};  // the protection reached: "none", or for example "seccomp"
 };
@@ -118,6 +132,7 @@ struct GenerateRequest {
   engine::Claim claim = {};            // whose it is, from the caller's rights, and how urgent
   std::optional<int64_t> now_unix_seconds = {};  // for the template; absent: the engine's clock
   std::string prediction = {};                   // text that the answer may repeat
+  std::string adapter = {};                      // one of the card's, by name; empty: none
 };
 // Error::param of a grammar that is refused.
 inline constexpr std::string_view kGrammarParam = "grammar";

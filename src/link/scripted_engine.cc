@@ -114,6 +114,9 @@ void ScriptedEngine::serve() {
   }
   ModelCard card = script_.card;
   if (load->load.n_ctx != 0) card.n_ctx = load->load.n_ctx;
+  for (const AdapterFile& adapter : load->load.adapters) {
+    card.adapters.push_back({adapter.name, "scripted"});
+  }
   writer_.write(load->id, card);
   while (auto incoming = next_command(fd_, writer_)) {
     if (!hung()) handle(incoming->id, incoming->command);

@@ -179,6 +179,10 @@ void put(Json& out, const LoadRequest& load) {
   out["template_path"] = load.template_path;
   out["kv_file_bytes_max"] = load.kv_file_bytes_max;
   out["kv_file_secret_base64"] = encode_base64(load.kv_file_secret);
+  out["adapters"] = Json::array();
+  for (const AdapterFile& file : load.adapters) {
+    out["adapters"].push_back({{"name", file.name}, {"path", file.path}});
+  }
 }
 constexpr std::pair<engine::WorkClass, std::string_view> kWorkClasses[] = {
     {engine::WorkClass::kInteractive, "interactive"},
@@ -205,6 +209,7 @@ void put(Json& out, const GenerateRequest& request) {
   }
   out["now_unix_seconds"] =
       request.now_unix_seconds ? Json(*request.now_unix_seconds) : Json(nullptr);
+  out["adapter"] = request.adapter;
 }
 void put(Json& out, const ScoreRequest& request) {
   out["ids"] = request.ids;
@@ -260,6 +265,11 @@ Command get_load(Fields& fields) {
   if (load.kv_file_bytes_max > 0 && load.kv_file_secret.size() != kKvSecretBytes) {
     fields.fail("kv_file_secret_base64", fmt::format("{} bytes", kKvSecretBytes));
   }
+  for (const Json& value : fields.array("adapters", kAdaptersMax)) {
+    Fields adapter(value, "adapters");
+    load.adapters.push_back({adapter.text("name"), adapter.text("path")});
+    if (auto read = adapter.finish(); !read.ok()) fields.fail(std::move(read).error());
+  }
   return load;
 }
 Command get_generate(Fields& fields) {
@@ -308,6 +318,7 @@ Command get_generate(Fields& fields) {
   }
   if (!is_known) fields.fail("class", "interactive, agent or background");
   request.now_unix_seconds = fields.optional_integer("now_unix_seconds");
+  request.adapter = fields.text("adapter");
   return request;
 }
 Command get_score(Fields& fields) {

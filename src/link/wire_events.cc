@@ -115,6 +115,10 @@ void put(Json& out, const ModelCard& card) {
   out["pooling"] = card.pooling;
   out["call_format"] = card.call_format;
   out["reasoning_format"] = card.reasoning_format;
+  out["adapters"] = Json::array();
+  for (const AdapterCard& adapter : card.adapters) {
+    out["adapters"].push_back({{"name", adapter.name}, {"sha256", adapter.sha256}});
+  }
   out["load_seconds"] = card.load_seconds;
 }
 void put(Json& out, const Started& started) {
@@ -227,6 +231,11 @@ EventBody get_card(Fields& fields) {
   card.pooling = fields.text("pooling");
   card.call_format = fields.text("call_format");
   card.reasoning_format = fields.text("reasoning_format");
+  for (const Json& value : fields.array("adapters", kAdaptersMax)) {
+    Fields adapter(value, "adapters");
+    card.adapters.push_back({adapter.text("name"), adapter.text("sha256")});
+    if (auto read = adapter.finish(); !read.ok()) fields.fail(std::move(read).error());
+  }
   card.load_seconds = fields.number("load_seconds");
   return card;
 }

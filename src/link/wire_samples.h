@@ -31,6 +31,7 @@ inline std::vector<Command> sample_commands() {
   chat_request.grammar = {grammar::GrammarKind::kChoice, "s", {"a", "b"}};
   chat_request.now_unix_seconds = 1'764'316'800;
   chat_request.calls = {1, 2, {"f", "g"}};
+  chat_request.adapter = "pirate";
   chat_request.claim = {"u1", 7, engine::WorkClass::kBackground};
   GenerateRequest text_request{.prompt = TextPrompt{"half \xEB\xA7", true, false}};
   text_request.echo_prompt_ids = true;
@@ -38,9 +39,11 @@ inline std::vector<Command> sample_commands() {
   ids_request.ignore_eos = true;
   ids_request.want_progress = true;
   ids_request.keep_kv = false;
+  LoadRequest load{"/m.gguf", 2,     4096,      "avx2",  1 << 29,
+                   true,      false, "t.jinja", 1 << 30, std::string(32, '\xFE')};
+  load.adapters = {{"pirate", "/p.gguf"}, {"x", "/x.gguf"}};
   return {Hello{},
-          LoadRequest{"/m.gguf", 2, 4096, "avx2", 1 << 29, true, false, "t.jinja", 1 << 30,
-                      std::string(32, '\xFE')},
+          load,
           chat_request,
           text_request,
           ids_request,
@@ -75,6 +78,7 @@ inline std::vector<EventBody> sample_events() {
   card.pooling = "mean";
   card.call_format = "hermes";
   card.reasoning_format = "think";
+  card.adapters = {{"pirate", "e3b0"}};
   card.load_seconds = 0.25;
   card.sandbox = "seccomp";
   Delta delta{"안", {5}, {{{5, -0.5f, "\xEC\x95"}, {{5, -0.5f, "\xEC\x95"}, {6, -2.25f, "b"}}}}};

@@ -263,6 +263,7 @@ void Decoder::attention_in(size_t i, KvCache& kv) {
   make_qkv_tiles(layer);
   ActivationSet set;
   for (const Matrix* m : {&layer.q, &layer.k, &layer.v}) set.add(*m);
+  begin_adapted({&layer.q, &layer.k, &layer.v});
   const size_t n_q = work_.sizes.n_q;
   const auto part_of = [&](const Tile& tile) {
     if (tile.matrix != &layer.q) return tile.matrix == &layer.k ? Part::kKey : Part::kValue;
@@ -273,7 +274,7 @@ void Decoder::attention_in(size_t i, KvCache& kv) {
   work_.run_stage(
       n_rows, spec_.d_model, set,
       [&](size_t row, Worker& worker, bool owner) {
-        return residual_row(layer.attn_in, row, worker, owner);
+        return with_low(residual_row(layer.attn_in, row, worker, owner), row, worker);
       },
       tiles_.size(),
       [&](size_t chunk, Worker& worker, const Activations& inputs) {
@@ -283,10 +284,12 @@ void Decoder::attention_in(size_t i, KvCache& kv) {
           const bool is_q = tile.matrix == &layer.q;
           float* to = is_q ? work_.q : (part == Part::kKey ? work_.k_raw : work_.v_raw);
           work_.multiply(tile, inputs, 0, n_rows, to + tile.row_begin(), n_q, worker);
+          add_low(tile, to + tile.row_begin(), n_q, worker);
           return;
         }
         const size_t n = tile.n_rows();
         work_.multiply(tile, inputs, 0, n_rows, worker.tile[0], n, worker);
+        add_low(tile, worker.tile[0], n, worker);
         const size_t n_per_head = spec_.attention_gate && tile.matrix == &layer.q ? 2 : 1;
         const size_t head = tile.row_begin() / n / n_per_head;
         for (size_t row = 0; row < n_rows; ++row) {
@@ -387,11 +390,16 @@ void Decoder::project(const Matrix& matrix, size_t n_cols, Workspace::MakeRow ma
   cut_tiles(matrix, tiles_);
   ActivationSet set;
   set.add(matrix);
-  work_.run_stage(n_rows, n_cols, set, make, tiles_.size(),
+  begin_adapted({&matrix});
+  const auto make_adapted = [&](size_t row, Worker& worker, bool owner) {
+    return with_low(make(row, worker, owner), row, worker);
+  };
+  work_.run_stage(n_rows, n_cols, set, make_adapted, tiles_.size(),
                   [&](size_t chunk, Worker& worker, const Activations& inputs) {
                     const Tile& tile = tiles_[chunk];
                     float* to = y + tile.row_begin();
                     work_.multiply(tile, inputs, 0, n_rows, to, spec_.d_model, worker);
+                    add_low(tile, to, spec_.d_model, worker);
                     if (matrix.bias.empty()) return;
                     for (size_t row = 0; row < n_rows; ++row) {
                       add_bias(matrix.bias, tile.row_begin(), to + row * spec_.d_model,
@@ -436,9 +444,11 @@ void Decoder::ffn_tile(const Ffn& ffn, const Tile& up, const std::byte* gate_in,
     const Tile gate = {&ffn.gate, up.group_begin, up.group_end};
     const size_t stride = strides[static_cast<size_t>(ffn.gate.activation)];
     work_.multiply(gate, gate_in, stride, n_rows, gate_y, n, worker);
+    add_low(gate, gate_y, n, worker);
   }
   const size_t stride = strides[static_cast<size_t>(ffn.up.activation)];
   work_.multiply(up, up_in, stride, n_rows, up_y, n, worker);
+  add_low(up, up_y, n, worker);
   for (size_t row = 0; row < n_rows; ++row) {
     add_bias(ffn.gate.bias, up.row_begin(), gate_y + row * n, n);
     add_bias(ffn.up.bias, up.row_begin(), up_y + row * n, n);
@@ -456,9 +466,12 @@ void Decoder::ffn_in(size_t i) {
   ActivationSet set;
   set.add(ffn.gate);
   set.add(ffn.up);
+  begin_adapted({&ffn.gate, &ffn.up});
   work_.run_stage(
       n_rows, spec_.d_model, set,
-      [&](size_t row, Worker& worker, bool owner) { return ffn_row(layer, row, worker, owner); },
+      [&](size_t row, Worker& worker, bool owner) {
+        return with_low(ffn_row(layer, row, worker, owner), row, worker);
+      },
       tiles_.size(),
       [&](size_t chunk, Worker& worker, const Activations& inputs) {
         ffn_tile(ffn, tiles_[chunk], inputs.row(ffn.gate.activation, 0),

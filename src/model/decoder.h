@@ -17,6 +17,7 @@
 #include <span>
 #include <vector>
 
+#include "model/adapter.h"
 #include "model/attention.h"
 #include "model/kv_cache.h"
 #include "model/model.h"
@@ -33,6 +34,7 @@ class Decoder final : public Model {
                                                const LoadOptions& options, std::string name);
 
   const ModelInfo& info() const override { return info_; }
+  Result<AdapterId> add_adapter(const gguf::File& file, const LoadOptions& options) override;
   Result<std::unique_ptr<KvStore>> make_kv_store(size_t n_blocks, size_t n_states) const override;
   void forward(std::span<const Slice> batch, KvStore& kv, std::span<float> logits) override;
   void forward_hidden(std::span<const Slice> batch, KvStore& kv, std::span<float> hidden) override;
@@ -71,6 +73,13 @@ class Decoder final : public Model {
     float *q, *out, *max, *sum;             // the queries and the running result
     float *part_out, *part_max, *part_sum;  // one partial
     kernels::KeyRange* keys;
+  };
+
+  // What a stage multiplies where rows of the pass have adapters; else no matrices.
+  struct AdaptedStage {
+    std::vector<const Matrix*> matrices;
+    const std::vector<size_t>* rows = nullptr;  // of the pass; null: all
+    size_t n_rows = 0;
   };
 
   // One token's use of one expert.
@@ -115,6 +124,15 @@ class Decoder final : public Model {
   void find_seeds(size_t row);
   float cut_of(size_t row, std::span<const float> logits);
   void output_hidden(std::span<float> hidden);
+
+  // Adapters (adapted.cc). A stage begins with its matrices and, where they are not those of the
+  // pass, its rows; each row's part is made beside its activations, and added to each tile.
+  void begin_adapted(std::initializer_list<const Matrix*> matrices,
+                     const std::vector<size_t>* rows = nullptr);
+  // Gives x back.
+  const float* with_low(const float* x, size_t row, Worker& worker);
+  void add_low(const Tile& tile, float* y, size_t y_stride, Worker& worker);
+  AdapterId adapter_of(size_t row) const;
 
   // The norm of one row of the residual stream, with what is pending added. Returns worker.row.
   const float* residual_row(const NormWeights& norm, size_t row, Worker& worker, bool owner);
@@ -163,6 +181,8 @@ class Decoder final : public Model {
   StateLayout state_layout_;
   std::vector<float> query_unit_, key_unit_;  // [d_k]: a norm's weights that make unit lengths
   bool heads_are_tiles_;                      // heads begin at multiples of 16 rows
+  std::vector<std::unique_ptr<Adapter>> adapters_;  // AdapterId - 1
+  AdaptedStage stage_;
   Pass pass_;
 
   // State of the pass in progress.

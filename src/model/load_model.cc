@@ -12,6 +12,10 @@
 
 namespace maru::model {
 
+Result<AdapterId> Model::add_adapter(const gguf::File&, const LoadOptions&) {
+  return Error::unsupported("this model takes no adapters");
+}
+
 Result<std::unique_ptr<Model>> load_model(const gguf::File& file, const LoadOptions& options) {
   CHECK(options.pool != nullptr && options.kernels != nullptr);
   MARU_TRY(architecture, file.metadata().get_string("general.architecture"));

@@ -31,6 +31,7 @@ namespace maru::model {
 using TokenId = int32_t;
 using BlockId = uint32_t;
 using StateId = uint32_t;
+using AdapterId = uint32_t;  // of a model, in the order they were added, from 1; 0 = none
 
 inline constexpr size_t kBlockTokens = 64;  // KV is kept in blocks of this many positions
 constexpr size_t blocks_for(size_t n_tokens) {
@@ -67,9 +68,10 @@ struct Slice {
   std::span<const TokenId> tokens;
   size_t position = 0;  // of tokens[0]
   std::span<const BlockId>
-      blocks;                // blocks[i] holds positions [64 i, 64 i + 64); covers the slice's end
-  size_t n_logits = 0;       // logits are wanted for the last n_logits tokens of the slice
-  StateId state = 0;         // of the sequence, where the model has states
+      blocks;           // blocks[i] holds positions [64 i, 64 i + 64); covers the slice's end
+  size_t n_logits = 0;  // logits are wanted for the last n_logits tokens of the slice
+  StateId state = 0;    // of the sequence, where the model has states
+  AdapterId adapter = 0;
   WantedLogits wanted = {};  // of each of these rows
 };
 
@@ -88,10 +90,15 @@ class KvStore {
   virtual std::span<std::byte> block_bytes(BlockId block) = 0;
 };
 
+struct LoadOptions;
+
 class Model {
  public:
   virtual ~Model() = default;
   virtual const ModelInfo& info() const = 0;
+  // Adds a LoRA adapter (model/adapter.h) that slices can ask for. The file is needed no more.
+  // Errors: those of Adapter::load(); kUnsupported where the model takes none.
+  virtual Result<AdapterId> add_adapter(const gguf::File& file, const LoadOptions& options);
   // Errors: kResourceExhausted where the memory cannot be had.
   // n_states is of no account where info().state_bytes is 0.
   virtual Result<std::unique_ptr<KvStore>> make_kv_store(size_t n_blocks,

@@ -108,6 +108,7 @@ void Decoder::experts(size_t i) {
   const LayerWeights& layer = weights_.layers[i];
   const size_t n_rows = pass_.rows.size();
   const size_t d_model = spec_.d_model;
+  begin_adapted({});  // no adapter changes experts
   tiles_.clear();
   cut_tiles(layer.router, tiles_);
   const Ffn& any = layer.experts.front();

@@ -38,23 +38,26 @@ uint32_t allowed_rows(const WantedLogits& wanted, size_t group) {
 }  // namespace
 
 void Decoder::output(std::span<float> logits) {
-  if (weights_.planes && wants_few_logits()) return output_best(logits);
+  if (weights_.planes && !pass_.has_adapters && wants_few_logits()) return output_best(logits);
   const Matrix& matrix = weights_.output;
   const size_t n_rows = pass_.logit_rows.size();
   tiles_.clear();
   cut_tiles(matrix, tiles_);
   ActivationSet set;
   set.add(matrix);
+  begin_adapted({&matrix}, &pass_.logit_rows);
   work_.run_stage(
       n_rows, spec_.d_model, set,
       [&](size_t row, Worker& worker, bool owner) {
-        return residual_row(weights_.final_norm, pass_.logit_rows[row], worker, owner);
+        const float* x = residual_row(weights_.final_norm, pass_.logit_rows[row], worker, owner);
+        return with_low(x, row, worker);
       },
       tiles_.size(),
       [&](size_t chunk, Worker& worker, const Activations& inputs) {
         const Tile& tile = tiles_[chunk];
         float* to = logits.data() + tile.row_begin();
         work_.multiply(tile, inputs, 0, n_rows, to, spec_.n_vocab, worker);
+        add_low(tile, to, spec_.n_vocab, worker);
         for (size_t row = 0; row < n_rows; ++row) {
           finish_logits(tile.row_begin(), tile.n_rows(), to + row * spec_.n_vocab);
         }

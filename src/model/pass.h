@@ -19,6 +19,7 @@ struct Row {
   TokenId token = 0;
   size_t position = 0;
   BlockId block = 0;  // that holds this position
+  AdapterId adapter = 0;
 };
 
 // Consecutive rows of one sequence.
@@ -35,6 +36,7 @@ struct Pass {
   std::vector<Run> runs;
   std::vector<size_t> logit_rows;    // rows whose logits are wanted, ascending
   std::vector<WantedLogits> wanted;  // of each of them
+  bool has_adapters = false;         // any row
 
   void clear();
   // Takes up to what fits of slice.tokens[done..]; returns how many.

@@ -122,6 +122,29 @@ Result<Workspace> Workspace::create(const WorkspaceSizes& sizes, ThreadPool& poo
   return w;
 }
 
+Result<void> Workspace::reserve_low(size_t rank, size_t n_tile) {
+  const size_t stride =
+      std::max(low_stride, kLowSlots * kernels::activation_row_bytes(Activation::kF32, rank));
+  n_tile = std::max({low_tile_, n_tile, sizes.n_tile});
+  const size_t n_low = std::max(stride / sizeof(float), kLowRows * n_tile);
+  const auto carve = [&](Carver carver) {
+    shared_low = carver.bytes(kPassRows * stride);
+    for (Worker& worker : workers_) {
+      worker.repeated_low = carver.bytes(kRepeatedRows * stride);
+      worker.low_x =
+          carver.bytes(kernels::activation_row_bytes(Activation::kF32, widest_input(sizes)));
+      worker.low = carver.floats(n_low);
+    }
+    return carver.n_bytes();
+  };
+  MARU_TRY(arena, Arena::create(carve(Carver(nullptr))));
+  low_arena_ = std::move(arena);
+  carve(Carver(low_arena_.data()));
+  low_stride = stride;
+  low_tile_ = n_tile;
+  return {};
+}
+
 void Workspace::make_activations(size_t row, size_t n_cols, ActivationSet set, const MakeRow& make,
                                  Worker& worker, bool owner, const Activations& out) const {
   const float* values = make(row, worker, owner);

@@ -23,6 +23,10 @@ namespace maru::model {
 // a row of 1536 costs about a microsecond.
 inline constexpr size_t kRepeatedRows = 4;
 
+// Matrices of one stage, at most, and rows that an adapter's part is added to at a time.
+inline constexpr size_t kLowSlots = 3;
+inline constexpr size_t kLowRows = 16;
+
 // One for each form of inputs (kernels::Activation).
 template <class T>
 using PerForm = std::array<T, kernels::kActivationKinds>;
@@ -84,6 +88,9 @@ class Workspace {
     uint64_t stage = 0;                      // whose activations `repeated` holds
     std::array<float, kRepeatedRows> reach;  // of the output's rows: kernels/planes.h
     uint64_t reach_stage = 0;                // to which they belong
+    std::byte* repeated_low = nullptr;       // [kRepeatedRows, low_stride]
+    std::byte* low_x = nullptr;              // one row of inputs, as floats
+    float* low = nullptr;                    // [rank], or [kLowRows, rows of a tile]
     Counters counters;
   };
 
@@ -97,6 +104,15 @@ class Workspace {
                  Body body);
   // Only the second half, without inputs.
   void run(size_t n_chunks, FunctionRef<void(size_t chunk, Worker& worker)> body);
+
+  // Memory for what adapters make of a row: up to kLowSlots vectors of up to `rank` values, and of
+  // tiles of up to n_tile rows. Called again for each adapter; what is there is kept.
+  // Errors: kResourceExhausted.
+  Result<void> reserve_low(size_t rank, size_t n_tile);
+  // Of row `row` of a stage of n_rows, beside the row's activations.
+  std::byte* low_row(size_t row, size_t n_rows, Worker& worker) const {
+    return (n_rows <= kRepeatedRows ? worker.repeated_low : shared_low) + row * low_stride;
+  }
 
   // y[t * y_stride + r] for the tile's rows r counted from 0, t < n_rows.
   void multiply(const Tile& tile, const Activations& inputs, size_t first_row, size_t n_rows,
@@ -126,6 +142,8 @@ class Workspace {
   float* normed = nullptr;               // [kPassRows, d_model]: the same
   PerForm<std::byte*> slot_inputs = {};  // [n_slots, activation row of d_model]
   PerForm<std::byte*> shared = {};  // [n_slots, widest activation row]: the current stage's inputs
+  std::byte* shared_low = nullptr;  // [kPassRows, low_stride]
+  size_t low_stride = 0;            // bytes
   float* rope = nullptr;            // [kPassRows, n_rope]
   float* gate = nullptr;            // [kPassRows, n_gate]
   float* mix = nullptr;             // [kPassRows, n_mix]
@@ -139,6 +157,8 @@ class Workspace {
   ThreadPool* pool_ = nullptr;
   const kernels::KernelTable* kernels_ = nullptr;
   Arena arena_;
+  Arena low_arena_;
+  size_t low_tile_ = 0;
   std::vector<Worker> workers_;
   uint64_t stage_ = 0;
   uint64_t owned_stage_ = 0;  // whose rows have an owner; atomically

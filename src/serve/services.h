@@ -27,6 +27,12 @@ struct ModelInfo {
   uint64_t n_params = 0;     // 0: unknown
   uint64_t n_bytes = 0;      // of the file
   size_t n_ctx = 0;          // longest sequence; 0: unknown until loaded
+  // Of an adapter, whose id is "BASE:ADAPTER"; else empty.
+  std::string base = {};     // the id of the model
+  std::string adapter = {};  // its name in the engine
+
+  // The id of the model itself.
+  const std::string& model_id() const { return base.empty() ? id : base; }
 };
 
 // Which program answers.

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 
@@ -49,6 +50,11 @@ class Server:
             engine = self.engine(model)
             if engine is not None and engine["ready"] and condition(engine):
                 return engine
+
+    def saved_blocks(self):
+        """KV blocks that its one engine has saved to disk."""
+        text = self.request("GET", "/metrics")[2].decode()
+        return int(re.search(r"^maru_kv_blocks_saved_total\{.*\} (\d+)$", text, re.M)[1])
 
     def stop(self):
         """Ends the server as an administrator would; its exit code."""

@@ -1,5 +1,4 @@
 """Conversations that outlive the server: killed with SIGKILL, started again, and gone on with."""
-import re
 import shutil
 import subprocess
 
@@ -16,11 +15,6 @@ def ask(server, messages):
     return server.client.chat.completions.create(model=MODEL, messages=messages, temperature=0, max_tokens=24)
 
 
-def saved_blocks(server):
-    text = server.request("GET", "/metrics")[2].decode()
-    return int(re.search(r"^maru_kv_blocks_saved_total\{.*\} (\d+)$", text, re.M)[1])
-
-
 @pytest.fixture(scope="module")
 def first_life(tmp_path_factory):
     """A data folder in which a server answered the long question, saved it and was killed; the answer."""
@@ -33,7 +27,7 @@ def first_life(tmp_path_factory):
         reply = ask(server, LONG)
         assert reply.usage.prompt_tokens > 4000 and reply.usage.prompt_tokens_details.cached_tokens == 0
         n_full = (reply.usage.prompt_tokens + reply.usage.completion_tokens - 1) // 64
-        while saved_blocks(server) < n_full:  # pytest's time limit ends a wait that never comes true
+        while server.saved_blocks() < n_full:  # pytest's time limit ends a wait that never comes true
             pass
         server.process.kill()
         server.process.wait()

@@ -25,18 +25,17 @@ class EngineWait : public std::enable_shared_from_this<EngineWait> {
         clock_(clock),
         begin_ns_(clock.monotonic_ns()) {}
 
-  void start(const Services& services) {
+  void start(const Services& services, const std::string& model_id) {
     writer_->on_abort([weak = weak_from_this()](AbortReason reason) {
       if (const auto self = weak.lock()) self->on_abort(reason);
     });
     services.engine(
-        request_.model,
-        {.on_progress = [self = shared_from_this()](
-                            const link::Loading& loading) { self->on_progress(loading); },
-         .on_ready =
-             [self = shared_from_this()](Result<std::shared_ptr<link::Client>> client) {
-               self->on_ready(std::move(client));
-             }});
+        model_id, {.on_progress = [self = shared_from_this()](
+                                      const link::Loading& loading) { self->on_progress(loading); },
+                   .on_ready =
+                       [self = shared_from_this()](Result<std::shared_ptr<link::Client>> client) {
+                         self->on_ready(std::move(client));
+                       }});
   }
 
  private:
@@ -118,7 +117,7 @@ void with_engine(const Services& services, EngineRequest request,
                                                   : request.check(expected_card(*model));
   if (!good.ok()) return writer->send(error_response(good.error(), wire_code(good.error())));
   std::make_shared<EngineWait>(std::move(request), std::move(writer), *services.clock)
-      ->start(services);
+      ->start(services, model->model_id());
 }
 
 }  // namespace maru::serve::openai

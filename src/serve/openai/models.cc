@@ -18,8 +18,22 @@ constexpr size_t kNameBytesMax = 128;  // of a name from outside, compared and s
 }  // namespace
 
 Error unknown_model_error(std::string_view id, const Services& services) {
-  std::vector<std::string> installed;
-  for (const ModelInfo& model : services.models()) installed.push_back(model.id);
+  std::vector<std::string> installed, adapters;
+  const std::string_view base = id.substr(0, id.rfind(':'));
+  bool has_base = false;
+  for (const ModelInfo& model : services.models()) {
+    installed.push_back(model.id);
+    if (model.base == base) adapters.push_back(model.adapter);
+    has_base |= model.id == base && base.size() < id.size();
+  }
+  if (has_base) {
+    Error error = Error::not_found(fmt::format(
+        "model \"{}\" has no adapter \"{}\"; {}", base, id.substr(base.size() + 1, kNameBytesMax),
+        adapters.empty() ? std::string("it has none: `maru serve --adapter NAME=FILE` adds one")
+                         : fmt::format("it has: {}", fmt::join(adapters, ", "))));
+    error.param = "model";
+    return error;
+  }
   const std::vector<std::string> pullable = services.pullable();
   const std::string_view wanted = id.substr(0, kNameBytesMax);
   std::string text = fmt::format("no model \"{}\" is installed", wanted);
@@ -54,6 +68,7 @@ Json model_json(const ModelInfo& model, const link::EngineStatus* engine) {
   json["id"] = model.id;
   json["object"] = "model";
   json["created"] = model.created;
+  if (!model.base.empty()) json["parent"] = model.base;
   json["owned_by"] = model.owned_by.empty() ? "unknown" : model.owned_by;
   const size_t n_ctx = card != nullptr ? card->n_ctx : model.n_ctx;
   json["context_length"] = n_ctx == 0 ? Json(nullptr) : Json(n_ctx);

@@ -55,13 +55,6 @@ std::string canonical_text(const Json& value) {
   return canonical(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-// Of a receipt without its sha256.
-std::string content_sha256(const Json& receipt) {
-  Json content = receipt;
-  content.erase("sha256");
-  return sha256_hex(canonical_text(content));
-}
-
 Result<AnswerSource> read_source(const Json& build, const Json& model) {
   AnswerSource source;
   link::Fields build_fields(build, "build");
@@ -121,10 +114,16 @@ std::optional<Difference> difference_of_texts(std::string_view receipt, std::str
 }  // namespace
 
 std::string system_fingerprint(const AnswerSource& source) {
-  return "fp_" +
-         sha256_hex(fmt::format("{}\n{}\n{}\n{}\n", source.version, source.commit,
-                                fmt::join(source.model_sha256, " "), source.template_sha256))
-             .substr(0, 16);
+  const std::string of = fmt::format("{}\n{}\n{}\n{}\n{}\n", source.version, source.commit,
+                                     fmt::join(source.model_sha256, " "), source.template_sha256,
+                                     source.adapter_sha256);
+  return "fp_" + sha256_hex(of).substr(0, 16);
+}
+
+std::string receipt_sha256(const Json& receipt) {
+  Json content = receipt;
+  content.erase("sha256");
+  return sha256_hex(canonical_text(content));
 }
 
 Json receipt_json(const Receipt& receipt) {
@@ -141,11 +140,13 @@ Json receipt_json(const Receipt& receipt) {
         {"sha256", source.model_sha256},
         {"template_sha256", source.template_sha256.empty() ? Json() : Json(source.template_sha256)},
         {"context", source.n_ctx}}},
-      {"adapter", nullptr},
+      {"adapter", source.adapter.empty()
+                      ? Json()
+                      : Json{{"name", source.adapter}, {"sha256", source.adapter_sha256}}},
       {"endpoint", endpoint->second},
       {"request", receipt.request},
       {"choices", receipt.choices}};
-  json["sha256"] = content_sha256(json);
+  json["sha256"] = receipt_sha256(json);
   return json;
 }
 
@@ -179,19 +180,25 @@ Result<Receipt> parse_receipt(std::string_view text) {
   } else {
     receipt.endpoint = known->first;
   }
-  if (!fields.any("adapter").is_null()) fields.fail("adapter", "null");
+  const Json& adapter = fields.any("adapter");
   const Json& build = fields.object("build");
   const Json& model = fields.object("model");
   receipt.request = fields.object("request");
   receipt.choices = fields.array("choices", kChoicesMax);
   MARU_TRY_VOID(fields.finish());
-  if (const std::string is = content_sha256(json); is != said) {
+  if (const std::string is = receipt_sha256(json); is != said) {
     return Error::corrupt(fmt::format(
         "the receipt was changed after it was made: its content has the SHA-256 {}, and "
         "it says {}",
         is, said));
   }
   MARU_TRY(source, read_source(build, model));
+  if (!adapter.is_null()) {
+    link::Fields adapter_fields(adapter, "adapter");
+    source.adapter = adapter_fields.text("name");
+    source.adapter_sha256 = adapter_fields.text("sha256");
+    MARU_TRY_VOID(adapter_fields.finish());
+  }
   receipt.source = std::move(source);
   return receipt;
 }

@@ -29,11 +29,13 @@ struct AnswerSource {
   std::vector<std::string> model_sha256;  // of each file of the model
   std::string template_sha256;            // empty: it has no chat template
   size_t n_ctx = 0;
+  std::string adapter = {};  // its name; empty: none
+  std::string adapter_sha256 = {};
 
   bool operator==(const AnswerSource&) const = default;
 };
 
-// "fp_" and 16 digits: equal where version, commit, model and template are.
+// "fp_" and 16 digits: equal where version, commit, model, template and adapter are.
 std::string system_fingerprint(const AnswerSource& source);
 
 struct Receipt {
@@ -47,6 +49,8 @@ struct Receipt {
 
 // With "sha256" over all the rest, which tells an accident, not a forger: replaying tells both.
 Json receipt_json(const Receipt& receipt);
+// Of a receipt without its sha256.
+std::string receipt_sha256(const Json& receipt);
 
 // Takes a receipt, or a whole answer that has one in its `receipt`.
 // Errors: kInvalidArgument naming the field; kUnsupported for a later version; kCorrupt where the

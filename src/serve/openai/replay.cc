@@ -45,6 +45,7 @@ Result<GenerateJob> read_job(const Receipt& receipt) {
 Result<Json> replay(const Receipt& receipt, std::shared_ptr<link::Client> client,
                     const Clock& clock) {
   MARU_TRY(job, read_job(receipt));
+  for (link::GenerateRequest& prompt : job.prompts) prompt.adapter = receipt.source.adapter;
   MARU_TRY(echoes, read_echoes(job, *client));
   ReplyHead head{.endpoint = receipt.endpoint,
                  .id = receipt.id,

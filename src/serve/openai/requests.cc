@@ -108,7 +108,7 @@ Result<engine::Claim> read_claim(const Fields& fields) {
 Json receipt_request(const Fields& fields, uint64_t seed) {
   Json request = fields.resolved();
   for (const char* name : {"stream", "stream_options", "user", "service_tier", "cache_prompt",
-                           "receipt", "prediction"}) {
+                           "receipt", "prediction", "return_progress"}) {
     request.erase(name);
   }
   if (fields.find("seed") == nullptr) request["seed"] = seed;

@@ -47,7 +47,7 @@ void list_models(const Services& services, ResponseWriter& writer) {
   const auto engines = services.engines();
   Json data = Json::array();
   for (const ModelInfo& model : services.models()) {
-    data.push_back(model_json(model, engine_of(engines, model.id)));
+    data.push_back(model_json(model, engine_of(engines, model.model_id())));
   }
   send_json(writer, {{"object", "list"}, {"data", std::move(data)}});
 }
@@ -55,7 +55,8 @@ void list_models(const Services& services, ResponseWriter& writer) {
 void show_model(const Services& services, const std::string& id, ResponseWriter& writer) {
   const auto engines = services.engines();
   for (const ModelInfo& model : services.models()) {
-    if (model.id == id) return send_json(writer, model_json(model, engine_of(engines, id)));
+    if (model.id == id)
+      return send_json(writer, model_json(model, engine_of(engines, model.model_id())));
   }
   writer.send(error_response(unknown_model_error(id, services), kModelNotFound));
 }
@@ -157,15 +158,30 @@ Result<void> check_makes_vectors(const link::ModelCard& card, const std::string&
   return Error::invalid(model + " generates text and was not made for embeddings", "model");
 }
 
-Result<AnswerSource> read_source(const Services& services, const std::string& model,
+// What is known of a model or adapter by that name; with_engine() says where there is none.
+ModelInfo model_of(const Services& services, const std::string& id) {
+  const auto models = services.models();
+  const auto model = std::ranges::find(models, id, &ModelInfo::id);
+  if (model != models.end()) return *model;
+  ModelInfo unknown;
+  unknown.id = id;
+  return unknown;
+}
+
+Result<AnswerSource> read_source(const Services& services, const ModelInfo& model,
                                  const link::ModelCard& card) {
-  MARU_TRY(hashes, services.model_sha256(model));
-  return AnswerSource{.version = services.build.version,
+  MARU_TRY(hashes, services.model_sha256(model.model_id()));
+  AnswerSource source{.version = services.build.version,
                       .commit = services.build.commit,
-                      .model = model,
+                      .model = model.model_id(),
                       .model_sha256 = std::move(hashes),
                       .template_sha256 = card.template_sha256,
-                      .n_ctx = card.n_ctx};
+                      .n_ctx = card.n_ctx,
+                      .adapter = model.adapter};
+  for (const link::AdapterCard& adapter : card.adapters) {
+    if (adapter.name == source.adapter) source.adapter_sha256 = adapter.sha256;
+  }
+  return source;
 }
 
 void generate(const ServicesPtr& services, Endpoint endpoint, const Request& request,
@@ -176,20 +192,22 @@ void generate(const ServicesPtr& services, Endpoint endpoint, const Request& req
                                           : parse_completion(request.body, seed);
   if (!parsed.ok()) return writer->send(error_response(parsed.error()));
   const auto job = std::make_shared<GenerateJob>(*std::move(parsed));
+  const ModelInfo model = model_of(*services, job->model);
+  for (link::GenerateRequest& prompt : job->prompts) prompt.adapter = model.adapter;
   EngineRequest wanted;
   wanted.model = job->model;
   wanted.stream = job->stream;
   wanted.check = [job](const link::ModelCard& card) {
     return check_makes_text(card, job->model, job->endpoint);
   };
-  wanted.go = [job, services, stopwatch](std::shared_ptr<link::Client> client, WriterPtr to,
-                                         bool stream_begun) {
+  wanted.go = [job, services, model, stopwatch](std::shared_ptr<link::Client> client, WriterPtr to,
+                                                bool stream_begun) {
     auto echoes = read_echoes(*job, *client);
     if (!echoes.ok()) {
       const WireError wire = to_wire_error(echoes.error(), job->endpoint);
       return answer_error(*to, wire.error, wire.code, stream_begun);
     }
-    auto source = read_source(*services, job->model, client->card());
+    auto source = read_source(*services, model, client->card());
     if (!source.ok()) return answer_error(*to, source.error(), {}, stream_begun);
     ReplyHead head;
     head.endpoint = job->endpoint;
@@ -210,6 +228,12 @@ void generate(const ServicesPtr& services, Endpoint endpoint, const Request& req
 void start_vectors(const ServicesPtr& services, const std::string& model, Endpoint endpoint,
                    std::function<Result<VectorsJob>(const link::ModelCard&)> make_job,
                    WriterPtr writer) {
+  if (const ModelInfo info = model_of(*services, model); !info.adapter.empty()) {
+    return writer->send(error_response(
+        Error::invalid(fmt::format("{} is an adapter, which generates text only: name {} itself",
+                                   model, info.base),
+                       "model")));
+  }
   EngineRequest wanted;
   wanted.model = model;
   wanted.check = [model, endpoint](const link::ModelCard& card) {
