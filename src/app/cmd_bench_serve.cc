@@ -8,6 +8,8 @@
 #include <memory>
 #include <optional>
 
+#include "app/chat_call.h"
+#include "app/load_mix.h"
 #include "app/load_run.h"
 #include "app/number_list.h"
 #include "app/session.h"
@@ -124,8 +126,9 @@ int run_bench_serve(const Session& session, Flags flags) {
   // Loads the model; not counted.
   LoadGroup first{.name = "warm-up", .n_prompt = 4, .n_answer = 2};
   options.seed = seed;
-  const auto warm = run_load(target, {first}, {.seconds = 0.001, .seed = seed + 999});
-  if (warm[0].n_failed > 0) return fail(Error::unavailable(warm[0].error));
+  const auto warm = ChatCaller(flags.url, flags.api_key)
+                        .call(Talker(first, flags.model, seed + 999, 0).next(""), {});
+  if (!warm.ok()) return fail(warm.error());
   size_t n_failed = 0;
   for (const std::string& mix : flags.mixes) {
     for (const size_t n_streams : flags.streams) {
