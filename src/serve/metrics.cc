@@ -121,6 +121,12 @@ void RequestMetrics::next_token(const std::string& model, double seconds) {
   models_[model].between_tokens.add(seconds);
 }
 
+RequestMetrics::Outcome RequestMetrics::outcome_of(const Error& error) {
+  const bool is_refused =
+      error.code == ErrorCode::kResourceExhausted || error.code == ErrorCode::kInvalidArgument;
+  return is_refused ? Outcome::kRefused : Outcome::kFailed;
+}
+
 void RequestMetrics::ended(const std::string& model, Outcome outcome) {
   const std::lock_guard lock(mutex_);
   ++models_[model].n_ended[static_cast<size_t>(outcome)];

@@ -33,6 +33,8 @@ struct Histogram {
 class RequestMetrics {
  public:
   enum class Outcome { kStop, kLength, kRefused, kFailed, kAbandoned };
+  // Of a request that ends by this error: what its sender can mend is refused.
+  static Outcome outcome_of(const Error& error);
 
   // A choice's first token came so long after its request.
   void first_token(const std::string& model, double seconds);

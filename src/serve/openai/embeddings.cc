@@ -10,7 +10,6 @@
 #include "base/base64.h"
 #include "model/pooling.h"
 #include "serve/json_text.h"
-#include "serve/openai/replies.h"
 #include "serve/openai/requests.h"
 
 namespace maru::serve::openai {
@@ -47,9 +46,7 @@ std::string reply_text(const EmbeddingsJob& job, std::vector<link::EmbedResult> 
   }
   out += "],\"model\":";
   append_json_string(out, job.model);
-  out += fmt::format(R"(,"usage":{{"prompt_tokens":{0},"total_tokens":{0}}})", n_prompt);
-  append_ignored(out, job.ignored);
-  out += '}';
+  end_vectors_reply(out, n_prompt, job.ignored);
   return out;
 }
 

@@ -41,6 +41,7 @@ Generation::Generation(GenerateJob job, ReplyHead head, AnswerSource source,
       source_(std::move(source)),
       echoes_(std::move(echoes)),
       client_(std::move(client)),
+      handed_over_(client_),
       writer_(std::move(writer)),
       stopwatch_(std::move(stopwatch)),
       format_{text::find_call_format(client_->card().call_format),
@@ -66,16 +67,7 @@ void Generation::start(bool stream_begun) {
         std::move(request), [self = shared_from_this(), i](link::GenerateEvent event) {
           self->on_event(i, std::move(event));
         });
-    bool is_cancelled = false;
-    {
-      const std::lock_guard lock(mutex_);
-      ids_.push_back(id);
-      is_cancelled = is_cancelled_;
-    }
-    if (is_cancelled) {
-      client_->cancel(id);
-      return;  // the choices after it need not begin
-    }
+    if (!handed_over_.add(id)) return;
   }
 }
 
@@ -96,9 +88,9 @@ void Generation::on_event(size_t index, link::GenerateEvent event) {
       auto& failed = std::get<link::Failed>(event);
       fail(std::move(failed.error), failed.retry_after_seconds);
     }
-    must_cancel = is_cancelled_;
+    must_cancel = has_failed_;
   }
-  if (must_cancel) cancel_all();
+  if (must_cancel) handed_over_.cancel_all();
 }
 
 void Generation::on_started(size_t index, bool in_reasoning) {
@@ -249,11 +241,8 @@ void Generation::complete() {
 
 void Generation::fail(Error error, double retry_after_seconds) {
   is_over_ = true;
-  is_cancelled_ = true;
-  count_unfinished(error.code == ErrorCode::kResourceExhausted ||
-                           error.code == ErrorCode::kInvalidArgument
-                       ? RequestMetrics::Outcome::kRefused
-                       : RequestMetrics::Outcome::kFailed);
+  has_failed_ = true;
+  count_unfinished(RequestMetrics::outcome_of(error));
   const WireError wire = to_wire_error(std::move(error), job_.endpoint);
   if (is_streaming_) {
     writer_->write(error_event(wire.error, wire.code));
@@ -271,21 +260,10 @@ void Generation::on_abort(AbortReason reason) {
       fail(Error::unavailable("the server is stopping"));
     } else {
       is_over_ = true;
-      is_cancelled_ = true;
       count_unfinished(RequestMetrics::Outcome::kAbandoned);
     }
   }
-  cancel_all();
-}
-
-// Cancelling a choice that is done is harmless: the engine ignores unknown ids.
-void Generation::cancel_all() {
-  std::vector<link::RequestId> ids;
-  {
-    const std::lock_guard lock(mutex_);
-    ids = std::exchange(ids_, {});
-  }
-  for (const link::RequestId id : ids) client_->cancel(id);
+  handed_over_.cancel_all();
 }
 
 }  // namespace maru::serve::openai

@@ -14,6 +14,7 @@
 #include "link/client.h"
 #include "serve/http.h"
 #include "serve/metrics.h"
+#include "serve/openai/handed_over.h"
 #include "serve/openai/receipt.h"
 #include "serve/openai/replies.h"
 #include "serve/openai/requests.h"
@@ -60,13 +61,13 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::string choices_text() const;
   Closing closing(std::string_view choices) const;
   void complete();
-  void cancel_all();
 
   const GenerateJob job_;
   const ReplyHead head_;
   const AnswerSource source_;
   const std::vector<std::string> echoes_;
   const std::shared_ptr<link::Client> client_;
+  HandedOver handed_over_;
   const std::shared_ptr<ResponseWriter> writer_;
   const Stopwatch stopwatch_;
   const text::AnswerFormat format_;  // of the model
@@ -75,13 +76,12 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::vector<Choice> choices_;  // n for each prompt, in order
   // Of each choice of a chat, from its start on.
   std::vector<std::optional<text::AnswerParser>> parsers_;
-  std::vector<link::RequestId> ids_;  // of the choices that were handed over
-  std::vector<int64_t> token_ns_;     // when each choice had its last token; 0 = none yet
+  std::vector<int64_t> token_ns_;  // when each choice had its last token; 0 = none yet
   size_t n_done_ = 0;
   bool is_streaming_ = false;  // the head of the stream has been sent
   bool roles_begun_ = false;   // and the first choice's first event
   bool is_over_ = false;       // the answer is complete, or nobody wants it
-  bool is_cancelled_ = false;  // what is still handed over must be cancelled at once
+  bool has_failed_ = false;    // and what the engine still has of it must go
 };
 
 }  // namespace maru::serve::openai

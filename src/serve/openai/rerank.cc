@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "serve/json_text.h"
-#include "serve/openai/replies.h"
 #include "serve/openai/requests.h"
 
 namespace maru::serve::openai {
@@ -62,9 +61,8 @@ std::string reply_text(const RerankJob& job, std::vector<Scored> scored, size_t 
     }
     out += '}';
   }
-  out += fmt::format(R"(],"usage":{{"prompt_tokens":{0},"total_tokens":{0}}})", n_prompt);
-  append_ignored(out, job.ignored);
-  out += '}';
+  out += ']';
+  end_vectors_reply(out, n_prompt, job.ignored);
   return out;
 }
 

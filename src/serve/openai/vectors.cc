@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "serve/errors.h"
+#include "serve/openai/replies.h"
 
 namespace maru::serve::openai {
 
@@ -13,6 +14,7 @@ Vectors::Vectors(VectorsJob job, std::shared_ptr<link::Client> client,
                  std::shared_ptr<ResponseWriter> writer, std::shared_ptr<RequestMetrics> metrics)
     : job_(std::move(job)),
       client_(std::move(client)),
+      handed_over_(client_),
       writer_(std::move(writer)),
       metrics_(std::move(metrics)),
       results_(job_.texts.size()) {}
@@ -26,16 +28,7 @@ void Vectors::start() {
         job_.texts[i], [self = shared_from_this(), i](Result<link::EmbedResult> result) {
           self->on_result(i, std::move(result));
         });
-    bool is_cancelled = false;
-    {
-      const std::lock_guard lock(mutex_);
-      ids_.push_back(id);
-      is_cancelled = is_cancelled_;
-    }
-    if (is_cancelled) {
-      client_->cancel(id);
-      return;  // the texts after it need not begin
-    }
+    if (!handed_over_.add(id)) return;
   }
 }
 
@@ -56,9 +49,9 @@ void Vectors::on_result(size_t index, Result<link::EmbedResult> result) {
         writer_->send(std::move(response));
       }
     }
-    must_cancel = is_cancelled_;
+    must_cancel = has_failed_;
   }
-  if (must_cancel) cancel_all();
+  if (must_cancel) handed_over_.cancel_all();
 }
 
 void Vectors::end(RequestMetrics::Outcome outcome) {
@@ -67,11 +60,8 @@ void Vectors::end(RequestMetrics::Outcome outcome) {
 }
 
 void Vectors::fail(size_t index, Error error) {
-  using enum RequestMetrics::Outcome;
-  const bool is_refused =
-      error.code == ErrorCode::kResourceExhausted || error.code == ErrorCode::kInvalidArgument;
-  end(is_refused ? kRefused : kFailed);
-  is_cancelled_ = true;
+  end(RequestMetrics::outcome_of(error));
+  has_failed_ = true;
   std::string_view code;
   if (error.code == ErrorCode::kInvalidArgument) {
     if (error.param == link::kContextLengthExceeded) code = link::kContextLengthExceeded;
@@ -85,7 +75,6 @@ void Vectors::on_abort(AbortReason reason) {
   {
     const std::lock_guard lock(mutex_);
     if (is_over_) return;
-    is_cancelled_ = true;
     if (reason == AbortReason::kStopping) {
       end(RequestMetrics::Outcome::kFailed);
       writer_->send(error_response(Error::unavailable("the server is stopping")));
@@ -93,17 +82,13 @@ void Vectors::on_abort(AbortReason reason) {
       end(RequestMetrics::Outcome::kAbandoned);
     }
   }
-  cancel_all();
+  handed_over_.cancel_all();
 }
 
-// Cancelling a text that is done is harmless: the engine ignores unknown ids.
-void Vectors::cancel_all() {
-  std::vector<link::RequestId> ids;
-  {
-    const std::lock_guard lock(mutex_);
-    ids = std::exchange(ids_, {});
-  }
-  for (const link::RequestId id : ids) client_->cancel(id);
+void end_vectors_reply(std::string& out, size_t n_prompt, std::span<const std::string> ignored) {
+  out += fmt::format(R"(,"usage":{{"prompt_tokens":{0},"total_tokens":{0}}})", n_prompt);
+  append_ignored(out, ignored);
+  out += '}';
 }
 
 std::function<std::string(size_t)> names_in(std::string field, size_t n_texts) {

@@ -8,12 +8,14 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "link/client.h"
 #include "serve/http.h"
 #include "serve/metrics.h"
+#include "serve/openai/handed_over.h"
 
 namespace maru::serve::openai {
 
@@ -39,20 +41,22 @@ class Vectors : public std::enable_shared_from_this<Vectors> {
   void on_abort(AbortReason reason);
   void end(RequestMetrics::Outcome outcome);
   void fail(size_t index, Error error);
-  void cancel_all();
 
   const VectorsJob job_;
   const std::shared_ptr<link::Client> client_;
+  HandedOver handed_over_;
   const std::shared_ptr<ResponseWriter> writer_;
   const std::shared_ptr<RequestMetrics> metrics_;
 
   std::mutex mutex_;
   std::vector<link::EmbedResult> results_;
-  std::vector<link::RequestId> ids_;  // of the texts that were handed over
   size_t n_done_ = 0;
   bool is_over_ = false;
-  bool is_cancelled_ = false;  // what is still handed over must be cancelled at once
+  bool has_failed_ = false;  // and what the engine still has of it must go
 };
+
+// What every answer ends with: usage, the fields that were ignored, the brace.
+void end_vectors_reply(std::string& out, size_t n_prompt, std::span<const std::string> ignored);
 
 // "input[3]" and the like: the texts of one field.
 std::function<std::string(size_t)> names_in(std::string field, size_t n_texts);
