@@ -24,6 +24,7 @@ HeldAnswer::HeldAnswer(std::shared_ptr<grammar::CompiledGrammar> grammar,
     : constraint_(std::move(grammar)), eog_(eog), ignore_eos_(ignore_eos) {}
 
 Result<std::span<const uint64_t>> HeldAnswer::allowed() {
+  if (is_mask_known_) return mask_.words();
   const grammar::TokenMask* mask = constraint_.mask();
   if (mask == nullptr) return limit_met();
   mask_ = *mask;
@@ -33,10 +34,12 @@ Result<std::span<const uint64_t>> HeldAnswer::allowed() {
   } else if (nothing) {
     return Error::unsupported("this model has no token for what the grammar asks for next");
   }
+  is_mask_known_ = true;
   return mask_.words();
 }
 
 Result<void> HeldAnswer::accept(TokenId token) {
+  is_mask_known_ = false;
   if (!constraint_.accept(token)) return limit_met();
   return {};
 }

@@ -26,7 +26,8 @@ class HeldAnswer {
   HeldAnswer(std::shared_ptr<grammar::CompiledGrammar> grammar, std::span<const TokenId> eog,
              bool ignore_eos);
 
-  // One bit for each token that may be drawn next; valid until the next call.
+  // One bit for each token that may be drawn next; valid until the next accept(). Asked again
+  // before that, it is not computed again.
   // Errors: kResourceExhausted where a limit of the grammar was met, kUnsupported where the
   // vocabulary cannot spell what must come.
   Result<std::span<const uint64_t>> allowed();
@@ -42,6 +43,7 @@ class HeldAnswer {
   const std::span<const TokenId> eog_;
   const bool ignore_eos_;
   grammar::TokenMask mask_;
+  bool is_mask_known_ = false;  // of what may be drawn now
 };
 
 }  // namespace maru::engine
