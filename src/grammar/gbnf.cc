@@ -11,8 +11,6 @@
 namespace maru::grammar {
 namespace {
 
-constexpr size_t kStateBytes = 96;
-
 class Builder {
  public:
   Builder(GbnfTree tree, Program& program)
@@ -21,7 +19,7 @@ class Builder {
   Result<void> build() {
     find_regular();
     for (uint32_t rule = 0; rule < tree_.rules.size(); ++rule) {
-      starts_.push_back(regular_[rule] ? kNone : new_state());
+      starts_.push_back(regular_[rule] ? kNone : program_.add_state());
     }
     if (regular_[0]) {
       program_.root = {.kind = Frame::kTerm, .x = rule_term(0)};
@@ -30,7 +28,7 @@ class Builder {
       program_.root = {.kind = Frame::kRule, .id = starts_[0]};
       for (uint32_t rule = 0; rule < tree_.rules.size() && !exhausted(); ++rule) {
         if (regular_[rule]) continue;
-        const uint32_t end = new_state();
+        const uint32_t end = program_.add_state();
         program_.rules[end].ends = true;
         add_path(tree_.rules[rule], starts_[rule], end);
       }
@@ -46,12 +44,6 @@ class Builder {
   static Error no_text() { return Error::invalid("GBNF: no text belongs to the grammar"); }
   bool exhausted() const { return program_.budget().exhausted(); }
   static bool is_rule(const RuleState::Edge& edge) { return edge.part.kind == Frame::kRule; }
-
-  uint32_t new_state() {
-    program_.budget().take(kStateBytes);
-    program_.rules.emplace_back();
-    return static_cast<uint32_t>(program_.rules.size() - 1);
-  }
 
   template <class Visit>
   void for_each_rule(uint32_t node, Visit visit) const {
@@ -120,32 +112,22 @@ class Builder {
     return kNever;
   }
 
-  void add_term(uint32_t from, TermId term, uint32_t next) {
-    if (term != kNever) add_edge(from, {.kind = Frame::kTerm, .x = term}, next);
-  }
-
-  void add_edge(uint32_t from, const Frame& part, uint32_t next) {
-    program_.budget().take(sizeof(RuleState::Edge));
-    program_.budget().step();
-    program_.rules[from].edges.push_back({part, next});
-  }
-
   // Ways from one state to another that spell the node.
   void add_path(uint32_t node, uint32_t from, uint32_t to) {
     if (exhausted()) return;
     const GbnfNode& own = tree_.nodes[node];
-    if (is_regular(node)) return add_term(from, term_of(node), to);
+    if (is_regular(node)) return program_.add_term(from, term_of(node), to);
     switch (own.kind) {
       case GbnfNode::kTerm:
         return;
       case GbnfNode::kRule:
-        return add_edge(from, {.kind = Frame::kRule, .id = starts_[own.id]}, to);
+        return program_.add_edge(from, {.kind = Frame::kRule, .id = starts_[own.id]}, to);
       case GbnfNode::kAlternatives:
         for (const uint32_t part : own.parts) add_path(part, from, to);
         return;
       case GbnfNode::kSequence:
         for (size_t i = 0; i < own.parts.size(); ++i) {
-          const uint32_t next = i + 1 == own.parts.size() ? to : new_state();
+          const uint32_t next = i + 1 == own.parts.size() ? to : program_.add_state();
           add_path(own.parts[i], from, next);
           from = next;
         }
@@ -157,23 +139,23 @@ class Builder {
 
   void add_repeat(const GbnfNode& own, uint32_t from, uint32_t to) {
     for (uint32_t i = 0; i < own.min && !exhausted(); ++i) {
-      const uint32_t next = new_state();
+      const uint32_t next = program_.add_state();
       add_path(own.parts[0], from, next);
       from = next;
     }
     if (own.max == kNoMax) {
-      const uint32_t loop = new_state();
-      add_term(from, kEmpty, loop);
+      const uint32_t loop = program_.add_state();
+      program_.add_term(from, kEmpty, loop);
       add_path(own.parts[0], loop, loop);
-      return add_term(loop, kEmpty, to);
+      return program_.add_term(loop, kEmpty, to);
     }
     for (uint32_t i = own.min; i < own.max && !exhausted(); ++i) {
-      const uint32_t next = new_state();
-      add_term(from, kEmpty, to);
+      const uint32_t next = program_.add_state();
+      program_.add_term(from, kEmpty, to);
       add_path(own.parts[0], from, next);
       from = next;
     }
-    add_term(from, kEmpty, to);
+    program_.add_term(from, kEmpty, to);
   }
 
   // Takes out the ways from which no end can be reached.

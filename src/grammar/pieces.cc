@@ -9,8 +9,6 @@
 namespace maru::grammar {
 namespace {
 
-constexpr size_t kStateBytes = 96;
-
 class Builder {
  public:
   explicit Builder(Program& program) : program_(program), terms_(program.terms()) {}
@@ -72,19 +70,8 @@ class Builder {
   }
 
   uint32_t new_state() {
-    program_.budget().take(kStateBytes);
     program_.budget().step();
-    program_.rules.emplace_back();
-    return static_cast<uint32_t>(program_.rules.size() - 1);
-  }
-
-  void add_edge(uint32_t from, const Frame& part, uint32_t next) {
-    program_.budget().take(sizeof(RuleState::Edge));
-    program_.budget().step();
-    program_.rules[from].edges.push_back({part, next});
-  }
-  void add_term(uint32_t from, TermId term, uint32_t next) {
-    if (term != kNever) add_edge(from, {.kind = Frame::kTerm, .x = term}, next);
+    return program_.add_state();
   }
 
   TermId one_of(const std::vector<std::string>& texts) {
@@ -96,23 +83,23 @@ class Builder {
     if (program_.budget().exhausted()) return;
     switch (piece.kind) {
       case Piece::kText:
-        return add_term(from, terms_.literal(piece.text), to);
+        return program_.add_term(from, terms_.literal(piece.text), to);
       case Piece::kFree: {
         const TermId within = terms_.concat({kAllBytes, one_of(piece.texts), kAllBytes});
         const TermId begun = terms_.concat(one_of(piece.begins), kAllBytes);
-        return add_term(from, terms_.minus(terms_.any_string(), terms_.either({within, begun})),
-                        to);
+        return program_.add_term(
+            from, terms_.minus(terms_.any_string(), terms_.either({within, begun})), to);
       }
       case Piece::kSchema:
       case Piece::kGrammar:
-        return add_edge(from, frames_.at(&piece), to);
+        return program_.add_edge(from, frames_.at(&piece), to);
       case Piece::kSequence:
         for (size_t i = 0; i < piece.parts.size(); ++i) {
           const uint32_t next = i + 1 == piece.parts.size() ? to : new_state();
           add_path(piece.parts[i], from, next);
           from = next;
         }
-        return piece.parts.empty() ? add_term(from, kEmpty, to) : void();
+        return piece.parts.empty() ? program_.add_term(from, kEmpty, to) : void();
       case Piece::kEither:
         for (const Piece& part : piece.parts) add_path(part, from, to);
         return;
@@ -133,17 +120,17 @@ class Builder {
   void add_repeat(const Piece& piece, uint32_t from, uint32_t to) {
     const Frame one = rule_of(piece.parts[0]);
     const Frame between = rule_of(piece.parts[1]);
-    if (piece.min == 0) add_term(from, kEmpty, to);
+    if (piece.min == 0) program_.add_term(from, kEmpty, to);
     for (uint32_t i = 0; i < piece.max; ++i) {
       if (i > 0) {
         const uint32_t next = new_state();
-        add_edge(from, between, next);
+        program_.add_edge(from, between, next);
         from = next;
       }
       const uint32_t next = new_state();
-      add_edge(from, one, next);
+      program_.add_edge(from, one, next);
       from = next;
-      if (i + 1 >= piece.min) add_term(from, kEmpty, to);
+      if (i + 1 >= piece.min) program_.add_term(from, kEmpty, to);
     }
   }
 

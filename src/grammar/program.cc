@@ -7,6 +7,9 @@
 #include "grammar/program_chars.h"
 
 namespace maru::grammar {
+namespace {
+constexpr size_t kStateBytes = 96;  // of a rule's state with its place, roughly
+}
 
 Program::Program() : budget_(kCompileStepsMax, kGrammarBytesMax), terms_(budget_) { seen_id({}); }
 
@@ -34,6 +37,22 @@ void Program::step(const Frame& frame, uint8_t byte, Moves& moves) {
     case Frame::kArrayNext:
       return step_array(frame, byte, moves);
   }
+}
+
+uint32_t Program::add_state() {
+  budget_.take(kStateBytes);
+  rules.emplace_back();
+  return static_cast<uint32_t>(rules.size() - 1);
+}
+
+void Program::add_edge(uint32_t from, const Frame& part, uint32_t next) {
+  budget_.take(sizeof(RuleState::Edge));
+  budget_.step();
+  rules[from].edges.push_back({part, next});
+}
+
+void Program::add_term(uint32_t from, TermId term, uint32_t next) {
+  if (term != kNever) add_edge(from, {.kind = Frame::kTerm, .x = term}, next);
 }
 
 bool Program::expand(const Frame& frame, Moves& moves) {

@@ -130,6 +130,11 @@ class Program {
   Terms& terms() { return terms_; }
   Budget& budget() { return budget_; }
 
+  // One more state, and one more way from a state to another; a term that nothing matches is none.
+  uint32_t add_state();
+  void add_edge(uint32_t from, const Frame& part, uint32_t next);
+  void add_term(uint32_t from, TermId term, uint32_t next);
+
   Frame root;
   // Whether JSON strings that are not free (keys, enums, patterns) may be spelled with escapes that
   // they don't need. Texts that are checked may; answers may not, so that what is known is forced.
