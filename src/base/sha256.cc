@@ -11,6 +11,8 @@
 #include <cstring>
 #include <vector>
 
+#include "base/files.h"
+
 namespace maru {
 namespace {
 constexpr size_t kPieceBytes = 1 << 20;
@@ -52,8 +54,7 @@ Result<void> Sha256::update_from_file(const std::filesystem::path& path, uint64_
   Result<void> outcome;
   for (uint64_t done = 0; done < n_bytes;) {
     const size_t want = static_cast<size_t>(std::min<uint64_t>(kPieceBytes, n_bytes - done));
-    const ssize_t n = ::read(fd, piece.data(), want);
-    if (n < 0 && errno == EINTR) continue;
+    const ssize_t n = read_at(fd, done, std::span(piece).first(want));
     if (n < 0) {
       outcome = Error::io(fmt::format("cannot read '{}': {}", path.string(), std::strerror(errno)));
       break;
