@@ -136,18 +136,26 @@ std::vector<float> activations(size_t t, const Planes& planes, Rng& rng) {
   return x;
 }
 
+// Rows of activation_row_bytes() each.
+Buffer quantized_activations(size_t n_tokens, const Planes& planes, Rng& rng) {
+  const size_t stride = activation_row_bytes(Activation::kInt8, planes.n_cols);
+  const MatmulTable& scalar = available_kernels().front()->matmul;
+  Buffer acts(n_tokens * stride);
+  for (size_t t = 0; t < n_tokens; ++t) {
+    const std::vector<float> x = activations(t, planes, rng);
+    scalar.quantize_row(Activation::kInt8, x.data(), planes.n_cols, acts.data() + t * stride);
+  }
+  return acts;
+}
+
 TEST(Planes, BothGiveTheBitsOfTheMatrix) {
   Rng rng(8);
   for (const size_t n_cols : kColumns) {
     const Planes planes(available_kernels().front()->planes, 75, n_cols, 9);
     const size_t stride = activation_row_bytes(Activation::kInt8, n_cols);
     constexpr size_t kTokens = 21, kRows = 75;
-    Buffer acts(kTokens * stride);
     const MatmulTable& scalar = available_kernels().front()->matmul;
-    for (size_t t = 0; t < kTokens; ++t) {
-      const std::vector<float> x = activations(t, planes, rng);
-      scalar.quantize_row(Activation::kInt8, x.data(), n_cols, acts.data() + t * stride);
-    }
+    Buffer acts = quantized_activations(kTokens, planes, rng);
     std::vector<float> want(kTokens * kRows), got(want);
     scalar.matmul(planes.matrix, 0, planes.n_groups, acts.data(), stride, kTokens, want.data(),
                   kRows);
@@ -169,12 +177,8 @@ TEST(Planes, HighProductsAreAlikeAndWithinTheirBound) {
     const Planes planes(available_kernels().front()->planes, 33, n_cols, 4);
     const size_t stride = activation_row_bytes(Activation::kInt8, n_cols);
     constexpr size_t kTokens = 9, kRows = 33;
-    Buffer acts(kTokens * stride);
     const MatmulTable& scalar = available_kernels().front()->matmul;
-    for (size_t t = 0; t < kTokens; ++t) {
-      const std::vector<float> x = activations(t, planes, rng);
-      scalar.quantize_row(Activation::kInt8, x.data(), n_cols, acts.data() + t * stride);
-    }
+    Buffer acts = quantized_activations(kTokens, planes, rng);
     std::vector<float> exact(kTokens * kRows), want(exact), got(exact);
     scalar.matmul(planes.matrix, 0, planes.n_groups, acts.data(), stride, kTokens, exact.data(),
                   kRows);
